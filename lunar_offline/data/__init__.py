@@ -1,0 +1,1 @@
+"""Episodes, datasets and batches. Knows NumPy and HDF5; never torch."""

@@ -1,0 +1,85 @@
+"""The ring buffer of online transitions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline.transitions import Transitions
+
+
+class ReplayBuffer:
+    """Keeps the newest `capacity` transitions; the oldest is overwritten first.
+
+    Args:
+        capacity: rows at most.
+        dtype: `transition_dtype(...)` of the env.
+
+    Attributes:
+        size: rows filled so far.
+        cursor: the row that is written next.
+    """
+
+    def __init__(self, capacity: int, dtype: np.dtype) -> None:
+        self._records = np.zeros(capacity, dtype)
+        self._offline = np.zeros(capacity, dtype=np.bool_)
+        self.size = 0
+        self.cursor = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def capacity(self) -> int:
+        """Rows at most."""
+        return len(self._records)
+
+    @property
+    def records(self) -> NDArray[Any]:
+        """The filled rows, in storage order: [size]."""
+        return self._records[: self.size]
+
+    @property
+    def offline(self) -> NDArray[np.bool_]:
+        """Which filled rows came from a dataset (`extend`): bool [size]."""
+        return self._offline[: self.size]
+
+    def add(
+        self,
+        observation: Any,
+        action: Any,
+        reward: float,
+        next_observation: Any,
+        *,
+        terminated: bool,
+        truncated: bool,
+    ) -> None:
+        """Write one online transition."""
+        row = (observation, next_observation, action, reward, terminated, truncated)
+        self._records[self.cursor] = row
+        self._offline[self.cursor] = False
+        self.cursor = (self.cursor + 1) % self.capacity
+        self.size = min(self.size + 1, self.capacity)
+
+    def extend(self, transitions: Transitions) -> None:
+        """Write dataset rows, marked as offline; of more than `capacity` the last ones stay."""
+        records = transitions.records[-self.capacity :]
+        rows = (self.cursor + np.arange(len(records))) % self.capacity
+        self._records[rows] = records
+        self._offline[rows] = True
+        self.cursor = int((self.cursor + len(records)) % self.capacity)
+        self.size = min(self.size + len(records), self.capacity)
+
+    def restore(self, records: NDArray[Any], offline: NDArray[np.bool_], cursor: int) -> None:
+        """Put back what `records`, `offline` and `cursor` held.
+
+        Raises:
+            ValueError: more rows than the capacity, another dtype, or a cursor that cannot be.
+        """
+        if len(records) > self.capacity or records.dtype != self._records.dtype:
+            raise ValueError("the replay contents do not fit this buffer")
+        if len(offline) != len(records) or not 0 <= cursor < self.capacity:
+            raise ValueError("the replay contents are inconsistent")
+        self.size, self.cursor = len(records), cursor
+        self._records[: self.size] = records
+        self._offline[: self.size] = offline

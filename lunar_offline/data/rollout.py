@@ -1,0 +1,114 @@
+"""Vectorised rollouts whose episodes do not depend on how they were scheduled."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline.seeding import Purpose, episode_seed, generator
+from lunar_offline.transitions import Episode
+
+# A matrix product's last bits depend on its number of rows, so inference always sees this many,
+# padded where fewer episodes fly.
+INFERENCE_ROWS = 16
+
+Act = Callable[[NDArray[np.float32], Sequence[np.random.Generator]], NDArray[Any]]
+"""Maps observations [INFERENCE_ROWS, D] and one generator per live row to actions."""
+
+
+class _Flight:
+    """One env slot and the episode that flies in it."""
+
+    def __init__(self, env: gym.Env) -> None:
+        self.env = env
+        self.index = -1
+
+    def start(self, index: int, seed: int, rng: np.random.Generator) -> None:
+        self.index, self.seed, self.rng = index, seed, rng
+        observation, _ = self.env.reset(seed=seed)
+        self.observations = [np.asarray(observation, dtype=np.float32)]
+        self.actions: list[Any] = []
+        self.rewards: list[float] = []
+
+    def step(self, action: Any) -> Episode | None:
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        self.observations.append(np.asarray(observation, dtype=np.float32))
+        self.actions.append(action)
+        self.rewards.append(float(reward))
+        if not (terminated or truncated):
+            return None
+        steps = len(self.rewards)
+        flags = np.zeros((2, steps), dtype=np.bool_)
+        flags[:, -1] = terminated, truncated
+        return Episode(
+            observations=np.stack(self.observations),
+            actions=np.asarray(self.actions),
+            rewards=np.asarray(self.rewards, dtype=np.float64),
+            terminations=flags[0],
+            truncations=flags[1],
+            seed=self.seed,
+        )
+
+
+def rollout(
+    make_env: Callable[[], gym.Env],
+    act: Act,
+    *,
+    seed: int,
+    episodes: range,
+    episode_purpose: Purpose,
+    action_purpose: Purpose,
+) -> Iterator[Episode]:
+    """Fly episodes side by side and yield them in the order of their index.
+
+    Episode e starts from `episode_seed(seed, episode_purpose, e)` and draws its action noise from
+    the stream (seed, action_purpose, e), so its bits do not depend on the others.
+
+    Args:
+        make_env: makes one env; called at most INFERENCE_ROWS times.
+        act: the policy.
+        seed: root seed.
+        episodes: indices to fly.
+        episode_purpose: stream of the env seeds.
+        action_purpose: stream of the action noise.
+
+    Yields:
+        Whole episodes, `episodes.start` first.
+    """
+    waiting = iter(episodes)
+    landed: dict[int, Episode] = {}
+    due = iter(episodes)
+    next_due = next(due, None)
+    flights = [_Flight(make_env()) for _ in range(min(INFERENCE_ROWS, len(episodes)))]
+
+    def take_off(flight: _Flight) -> bool:
+        index = next(waiting, None)
+        if index is None:
+            return False
+        env_seed = episode_seed(seed, episode_purpose, index)
+        flight.start(index, env_seed, generator(seed, action_purpose, index))
+        return True
+
+    try:
+        live = [flight for flight in flights if take_off(flight)]
+        while live:
+            padded = np.zeros((INFERENCE_ROWS, *live[0].observations[0].shape), dtype=np.float32)
+            for row, flight in enumerate(live):
+                padded[row] = flight.observations[-1]
+            actions = act(padded, [flight.rng for flight in live])
+            grounded = []
+            for row, flight in enumerate(live):
+                episode = flight.step(actions[row])
+                if episode is not None:
+                    landed[flight.index] = episode
+                    if not take_off(flight):
+                        grounded.append(flight)
+            live = [flight for flight in live if flight not in grounded]
+            while next_due in landed:
+                yield landed.pop(next_due)
+                next_due = next(due, None)
+    finally:
+        for flight in flights:
+            flight.env.close()

@@ -1,0 +1,175 @@
+"""The only file that knows LunarLander: its ids, kwargs, spaces, rewards and outcomes.
+
+An env is always made from the constants here, never from what a dataset says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
+
+ENV_ID = "LunarLander-v3"
+
+LANDING_REWARD = 100.0
+CRASH_REWARD = -100.0
+MAIN_ENGINE_COST = 0.30
+SIDE_ENGINE_COST = 0.03
+
+OUTCOMES = ("landed", "crashed", "truncated")
+
+
+@dataclass(frozen=True)
+class EnvInfo:
+    """An env that this project can make: id, plain keyword arguments and its spaces."""
+
+    env_id: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are the four discrete ones."""
+        return not self.kwargs.get("continuous", False)
+
+    @property
+    def action_name(self) -> str:
+        """`discrete` or `continuous`."""
+        return "discrete" if self.discrete else "continuous"
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        """Box(8,) float32: x, y, their velocities, angle, its velocity, two leg contacts."""
+        high = np.array([2.5, 2.5, 10, 10, 2 * np.pi, 10, 1, 1], dtype=np.float32)
+        low = np.concatenate([-high[:6], np.array([-0.0, -0.0], dtype=np.float32)])
+        return spaces.Box(low, high)
+
+    @property
+    def action_space(self) -> spaces.Discrete | spaces.Box:
+        """Discrete(4), or Box(2,) in [-1, 1]: main engine, side engines."""
+        if self.discrete:
+            return spaces.Discrete(4)
+        return spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+
+    @property
+    def action_size(self) -> int:
+        """Number of actions, or of action dimensions."""
+        return 4 if self.discrete else 2
+
+    @property
+    def observation_size(self) -> int:
+        """Length of an observation."""
+        return 8
+
+    def spec(self) -> gym.envs.registration.EnvSpec:
+        """Return the local registry's spec with our kwargs."""
+        spec = gym.spec(self.env_id)
+        return gym.envs.registration.EnvSpec(
+            **{
+                name: getattr(spec, name)
+                for name in ("id", "entry_point", "reward_threshold", "max_episode_steps")
+            },
+            kwargs=dict(self.kwargs),
+        )
+
+    def make(self, render_mode: str | None = None) -> gym.Env:
+        """Make the env. Raises LunarOfflineError when Box2D is missing."""
+        try:
+            return gym.make(
+                self.env_id, render_mode=render_mode, disable_env_checker=True, **self.kwargs
+            )
+        except gym.error.DependencyNotInstalled as error:
+            raise LunarOfflineError(
+                "Box2D is not installed: pip install 'gymnasium[box2d]' -c constraints.txt"
+            ) from error
+
+
+DISCRETE = EnvInfo(ENV_ID)
+CONTINUOUS = EnvInfo(ENV_ID, {"continuous": True})
+
+
+def lander(*, discrete: bool) -> EnvInfo:
+    """Return the lander with four discrete or two continuous actions."""
+    return DISCRETE if discrete else CONTINUOUS
+
+
+def match_spec(spec: Mapping[str, Any]) -> EnvInfo:
+    """Find the env that a dataset's parsed `env_spec` names, and compare it with our own.
+
+    Nothing of `spec` is ever made or imported. Entry point and wrappers must be those of the local
+    registry, and the kwargs those of `DISCRETE` or `CONTINUOUS`.
+
+    Raises:
+        RefusedError: the spec names another env, other kwargs or other code.
+    """
+    env_id = spec.get("id")
+    if env_id == "LunarLanderContinuous-v3":
+        raise RefusedError(
+            "the dataset's env is LunarLanderContinuous-v3; only LunarLander-v3 with "
+            "continuous=True is read"
+        )
+    if env_id != ENV_ID:
+        raise RefusedError(f"the dataset's env is {env_id!r}; only {ENV_ID} is read")
+    kwargs = spec.get("kwargs") or {}
+    for info in (DISCRETE, CONTINUOUS):
+        defaults = {"continuous": False} if info.discrete else {}
+        if kwargs == dict(info.kwargs) or kwargs == defaults:
+            known = info.spec()
+            if spec.get("entry_point") != known.entry_point or spec.get("additional_wrappers"):
+                raise RefusedError(f"the dataset's env spec is not the registered {ENV_ID}")
+            return info
+    raise RefusedError(f"the dataset's env has kwargs {kwargs!r}; only continuous=True is known")
+
+
+def shaping(observations: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the lander's potential at observations [..., 8]; rewards hold its differences."""
+    o = np.asarray(observations, dtype=np.float64)
+    return (
+        -100.0 * np.hypot(o[..., 0], o[..., 1])
+        - 100.0 * np.hypot(o[..., 2], o[..., 3])
+        - 100.0 * np.abs(o[..., 4])
+        + 10.0 * (o[..., 6] + o[..., 7])
+    )
+
+
+def return_bound(first_observations: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the highest possible episode return from first observations [..., 8].
+
+    The potential differences add up to at most 20 - shaping(s0), at rest on the pad with both legs
+    down; the landing gives 100; no fuel is burnt.
+    """
+    return LANDING_REWARD + 20.0 - shaping(first_observations)
+
+
+def fuel(actions: NDArray[Any]) -> float:
+    """Return what the engines cost over an episode, in points of return.
+
+    Args:
+        actions: int [T], or float [T, 2] (clipped to [-1, 1], as the env does).
+    """
+    if actions.ndim == 1:
+        main = np.count_nonzero(actions == 2)
+        side = np.count_nonzero((actions == 1) | (actions == 3))
+        return MAIN_ENGINE_COST * main + SIDE_ENGINE_COST * side
+    throttle, lateral = np.clip(actions.astype(np.float64), -1.0, 1.0).T
+    main = np.where(throttle > 0, (throttle + 1) / 2, 0.0).sum()
+    side = np.where(np.abs(lateral) > 0.5, np.abs(lateral), 0.0).sum()
+    return float(MAIN_ENGINE_COST * main + SIDE_ENGINE_COST * side)
+
+
+def outcome(last_reward: float, *, terminated: bool) -> str:
+    """Name how an episode ended; the env gives exactly 100 or -100 at its own end."""
+    if not terminated:
+        return "truncated"
+    return "landed" if last_reward == LANDING_REWARD else "crashed"
+
+
+def check_action_space(env: EnvInfo, *, discrete: bool | None) -> None:
+    """Raise UsageError when the user asked for the other action space than the data's."""
+    if discrete is not None and env.discrete != discrete:
+        wanted = "discrete" if discrete else "continuous"
+        raise UsageError(f"the dataset's actions are {env.action_name}, not {wanted}")

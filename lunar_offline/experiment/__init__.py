@@ -1,0 +1,1 @@
+"""Joins data and learning: configuration, the training loop, evaluation, run directories."""

@@ -1,0 +1,232 @@
+"""Everything that a run depends on, as one frozen dataclass, with presets and validation."""
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from lunar_offline.data.mixing import buffer_mode_episodes, check_rho, split_batch
+from lunar_offline.errors import UsageError
+from lunar_offline.learn.agent import AgentConfig
+from lunar_offline.seeding import check_seed
+
+ALGORITHMS = ("cql-sac", "sac")
+PENALTIES = ("cql-h", "none")
+RHO_MODES = ("batch", "buffer")
+PENALISED_ROWS = ("offline", "all")
+PRESETS = ("best", "paper")
+PRECISIONS = ("auto", "fp32")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run, resolved.
+
+    Attributes:
+        dataset: Minari dataset id; empty for rho 0.
+        discrete: action space of the env.
+        rho: offline fraction of every batch (`rho_mode` batch) or of all episodes (buffer).
+        rho_mode: `batch`, exact per batch; `buffer`, the paper's shared uniform buffer.
+        algorithm: `cql-sac` or `sac` (no penalty).
+        penalty: `cql-h` or `none`.
+        penalty_weight: of the CQL penalty while pretraining, and for rho 1.
+        online_penalty_weight: the same once online.
+        penalised_rows: `offline` or `all` rows of a batch take part in the penalty.
+        pretrain_updates: update steps on the dataset alone before the first online episode.
+        updates: update steps of a run at rho 1.
+        online_episodes: training episodes flown.
+        batch_size: rows per update.
+        buffer_size: capacity of the replay buffer, in transitions.
+        utd_ratio: update steps per env step.
+        random_steps: env steps with uniform random actions, at the start.
+        warmup_steps: env steps before the first online update.
+        seed: of everything in the run.
+        validate_every: online episodes (or 1,000 updates at rho 1) between validations.
+        validation_episodes: episodes per validation, on seeds kept for that; chooses the best
+            policy.
+        evaluation_episodes: held-out episodes at the end; 0 for none.
+        stop_return: stop once a validation mean reaches this; 0 never stops early.
+        threads: of torch.
+        precision: `auto` or `fp32`.
+        device: `cpu` or `cuda`.
+        preset: where the defaults came from.
+        agent: hyperparameters of the update.
+    """
+
+    dataset: str = ""
+    discrete: bool = True
+    rho: float = 0.6
+    rho_mode: str = "batch"
+    algorithm: str = "cql-sac"
+    penalty: str = "cql-h"
+    penalty_weight: float = 1.0
+    online_penalty_weight: float = 0.1
+    penalised_rows: str = "offline"
+    pretrain_updates: int = 15_000
+    updates: int = 30_000
+    online_episodes: int = 200
+    batch_size: int = 256
+    buffer_size: int = 500_000
+    utd_ratio: float = 1.0
+    random_steps: int = 0
+    warmup_steps: int = 1_000
+    seed: int = 0
+    validate_every: int = 10
+    validation_episodes: int = 50
+    evaluation_episodes: int = 1_000
+    stop_return: float = 0.0
+    threads: int = 1
+    precision: str = "auto"
+    device: str = "cpu"
+    preset: str = "best"
+    agent: AgentConfig = field(default_factory=AgentConfig)
+
+    def __post_init__(self) -> None:
+        check_rho(self.rho)
+        check_seed(self.seed)
+        for name, value, choices in (
+            ("algorithm", self.algorithm, ALGORITHMS),
+            ("penalty", self.penalty, PENALTIES),
+            ("rho_mode", self.rho_mode, RHO_MODES),
+            ("penalised_rows", self.penalised_rows, PENALISED_ROWS),
+            ("preset", self.preset, PRESETS),
+            ("precision", self.precision, PRECISIONS),
+            ("device", self.device, ("cpu", "cuda")),
+        ):
+            if value not in choices:
+                raise UsageError(f"{name} {value!r} is not one of {', '.join(choices)}")
+        for name, value, least in (
+            ("batch_size", self.batch_size, 1),
+            ("buffer_size", self.buffer_size, self.batch_size),
+            ("pretrain_updates", self.pretrain_updates, 0),
+            ("updates", self.updates, 1),
+            ("online_episodes", self.online_episodes, 0),
+            ("random_steps", self.random_steps, 0),
+            ("warmup_steps", self.warmup_steps, 0),
+            ("validate_every", self.validate_every, 1),
+            ("validation_episodes", self.validation_episodes, 0),
+            ("evaluation_episodes", self.evaluation_episodes, 0),
+            ("threads", self.threads, 1),
+            ("utd_ratio", self.utd_ratio, 0.0),
+            ("penalty_weight", self.penalty_weight, 0.0),
+            ("online_penalty_weight", self.online_penalty_weight, 0.0),
+        ):
+            if not least <= value < float("inf"):
+                raise UsageError(f"{name} {value} is below {least}, or not finite")
+        if self.rho_mode == "buffer":
+            buffer_mode_episodes(self.rho, self.online_episodes)
+        else:
+            split_batch(self.rho, self.batch_size)
+        if self.rho == 0.0 and self.dataset:
+            raise UsageError("rho 0 uses no dataset: leave out --dataset, or raise --rho")
+        if self.rho > 0.0 and not self.dataset:
+            raise UsageError(f"rho {self.rho} needs a dataset: --dataset ID, or --rho 0")
+
+    @property
+    def touches_env(self) -> bool:
+        """Rho 1 never makes an env while it trains."""
+        return self.rho < 1.0
+
+    def weight(self, *, online: bool) -> float:
+        """Return the penalty's weight in a phase; 0 for plain SAC."""
+        if self.algorithm == "sac" or self.penalty == "none" or self.rho == 0.0:
+            return 0.0
+        return self.online_penalty_weight if online else self.penalty_weight
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as `from_dict` takes them."""
+        values = dataclasses.asdict(self)
+        values["agent"]["hidden"] = list(self.agent.hidden)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> Self:
+        """Build from plain values. Raises UsageError for unknown keys and wrong types."""
+        plain = _typed(cls, values, source)
+        agent = plain.pop("agent", {})
+        if not isinstance(agent, Mapping):
+            raise UsageError(f"{source}: agent is not a table")
+        agent = _typed(AgentConfig, agent, f"{source} [agent]")
+        if "hidden" in agent:
+            agent["hidden"] = tuple(agent["hidden"])
+        return cls(**plain, agent=AgentConfig(**agent))
+
+
+def _typed(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Check keys and value types against a dataclass; integers pass where floats are wanted."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{source}: unknown key {key!r}{hint}")
+        wanted = fields[key].type
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if key == "hidden":
+            if not (isinstance(value, list | tuple) and value and all(type(w) is int for w in value)):
+                raise UsageError(f"{source}: hidden is not a list of integers")
+        elif isinstance(wanted, type) and wanted is not AgentConfig and type(value) is not wanted:
+            raise UsageError(f"{source}: {key} is not of type {wanted.__name__}: {value!r}")
+        checked[key] = value
+    return checked
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises UsageError when it is missing or not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
+    """Return what a preset says; every option and config file goes over it.
+
+    `paper` is section 2.8 of the paper, with its code's clip of the critic gradient and its random
+    start (10,000 steps for SAC, 1,000 for CQL-SAC). Two of its code's bugs are left out: the data
+    term, and a discrete target entropy that cannot be reached (0.3 ln 4 here).
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
+    online_sac = rho == 0.0
+    values: dict[str, Any] = {"preset": preset, "discrete": discrete, "rho": rho}
+    if preset == "paper":
+        return values | {
+            "penalty_weight": 1.0,
+            "online_penalty_weight": 1.0,
+            "penalised_rows": "all",
+            "pretrain_updates": 0,
+            "buffer_size": 100_000,
+            "random_steps": 10_000 if online_sac else 1_000,
+            "agent": {
+                "layer_norm": False,
+                "learning_rate": 5e-4,
+                "tau": 0.01,
+                "max_grad_norm": 1.0,
+            },
+        }
+    return values | {
+        "pretrain_updates": 0 if online_sac else 15_000,
+        "random_steps": 5_000 if online_sac else 0,
+        "warmup_steps": 5_000 if online_sac else 1_000,
+        "online_penalty_weight": 0.1 if discrete else 0.0,
+        "agent": {"entropy_fraction": 0.1, "n_proposals": 4, "initial_temperature": 0.1},
+    }
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `over` on `base`, tables by table."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,113 @@
+"""A policy on fixed held-out seeds: returns, outcomes, fuel, regret to the bound."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline import envs
+from lunar_offline.data.rollout import Act, rollout
+from lunar_offline.envs import EnvInfo
+from lunar_offline.learn.policies import Policy, act
+from lunar_offline.seeding import Purpose
+from lunar_offline.transitions import Episode
+
+EVALUATION_SEED = 0
+WINDOW = 100
+SOLVED_RETURN = 200.0
+
+STREAMS = {
+    "validation": (Purpose.VALIDATION_EPISODE, Purpose.VALIDATION_ACTION),
+    "evaluation": (Purpose.EVALUATION_EPISODE, Purpose.EVALUATION_ACTION),
+}
+
+
+def policy_act(policy: Policy, *, stochastic: bool) -> Act:
+    """Wrap a policy as the plain function that rollouts take."""
+    if stochastic:
+        return partial(act, policy)
+    return lambda observations, _rngs: act(policy, observations, None)
+
+
+def fly(
+    env: EnvInfo,
+    act: Act,
+    episodes: int,
+    *,
+    stream: str = "evaluation",
+    on_episode: Callable[[Episode], None] = lambda _: None,
+) -> list[Episode]:
+    """Fly `episodes` episodes on the fixed seeds of a stream.
+
+    The seeds depend on the stream alone, never on a run's seed: every method meets the same
+    moons. `validation` seeds choose among a run's policies; `evaluation` seeds only judge.
+    """
+    episode_purpose, action_purpose = STREAMS[stream]
+    flown = []
+    for episode in rollout(
+        env.make,
+        act,
+        seed=EVALUATION_SEED,
+        episodes=range(episodes),
+        episode_purpose=episode_purpose,
+        action_purpose=action_purpose,
+    ):
+        on_episode(episode)
+        flown.append(episode)
+    return flown
+
+
+def window_means(returns: NDArray[np.float64], window: int = WINDOW) -> NDArray[np.float64]:
+    """Return the mean of every run of `window` consecutive returns: [n - window + 1].
+
+    With fewer than `window` episodes, the one mean over all of them.
+    """
+    window = min(window, len(returns))
+    sums = np.cumsum(np.concatenate([[0.0], returns]))
+    return (sums[window:] - sums[:-window]) / window
+
+
+def interquartile_mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of the middle half, a quarter cut off at either end.
+
+    With n values, floor(n / 4) are cut at each end, as scipy.stats.trim_mean(values, 0.25) does.
+    """
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def outcome(episode: Episode) -> str:
+    """Return `landed`, `crashed` or `truncated`."""
+    return envs.outcome(float(episode.rewards[-1]), terminated=bool(episode.terminations[-1]))
+
+
+def summarise(episodes: list[Episode]) -> dict[str, Any]:
+    """Return the measures of `evaluation.json`, plain Python numbers.
+
+    `crash_rate` is the share that ended in a crash, `success_rate` the share with a return of at
+    least 200 (Gymnasium's "solution"), `fuel` and `frames` are means per episode (points of return,
+    env steps), `regret_to_bound` is the mean of 120 - shaping(s0) - return, `min_window_100` the
+    worst mean of 100 consecutive episodes.
+    """
+    returns = np.array([e.episode_return for e in episodes])
+    first = np.stack([e.observations[0] for e in episodes])
+    outcomes = [outcome(e) for e in episodes]
+    regret = envs.return_bound(first) - returns
+    return {
+        "episodes": len(episodes),
+        "mean": float(returns.mean()),
+        "iqm": interquartile_mean(returns),
+        "sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,
+        "min": float(returns.min()),
+        "min_window_100": float(window_means(returns).min()),
+        "crash_rate": outcomes.count("crashed") / len(episodes),
+        "success_rate": float((returns >= SOLVED_RETURN).mean()),
+        "outcomes": {name: outcomes.count(name) for name in envs.OUTCOMES},
+        "fuel": float(np.mean([envs.fuel(e.actions) for e in episodes])),
+        "frames": float(np.mean([len(e) for e in episodes])),
+        "regret_to_bound": float(regret.mean()),
+        "returns": [float(r) for r in returns],
+        "seeds": [e.seed for e in episodes],
+    }

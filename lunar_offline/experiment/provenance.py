@@ -1,0 +1,50 @@
+"""What an artifact was made with: versions, commit, CPU capability, threads."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("lunar-offline", "torch", "numpy", "gymnasium", "minari", "h5py", "box2d")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def commit() -> str | None:
+    """Return the source checkout's commit, with `-dirty` for changes; None when installed."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+def machine() -> dict[str, Any]:
+    """Return what bit-exactness is promised for: the same platform, CPU capability and threads."""
+    return {
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, commit and machine."""
+    return {"versions": versions(), "commit": commit(), "machine": machine()}

@@ -1,0 +1,229 @@
+"""Policies for both action spaces behind one interface, the action set.
+
+This is the only file that tells discrete from continuous.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, mlp
+
+LOG_SIGMA_MIN, LOG_SIGMA_MAX = -5.0, 2.0
+
+
+class ActionSet(NamedTuple):
+    """Weighted actions that stand for an expectation over a policy.
+
+    Discrete: all actions, weight = probability (exact). Continuous: N samples, weight 1/N.
+
+    Attributes:
+        actions: int64 [B, N] or float32 [B, N, A].
+        log_prob_BN: log-probability or log-density of each action.
+        weight_BN: adds up to 1 over N.
+    """
+
+    actions: Tensor
+    log_prob_BN: Tensor
+    weight_BN: Tensor
+
+
+class Proposals(NamedTuple):
+    """Actions at which a CQL penalty evaluates Q, with their log base-measure weights.
+
+    Attributes:
+        actions: int64 [P, M] or float32 [P, M, A].
+        log_weight_PM: 0 for exact sums over actions, -log density - log M for samples.
+    """
+
+    actions: Tensor
+    log_weight_PM: Tensor
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What a policy must know of an action space: `size` actions, or `size` dimensions in [-1, 1]."""
+
+    discrete: bool
+    size: int
+
+
+class CategoricalPolicy(nn.Module):
+    """softmax(f(s)) over A actions; expectations are exact, so no noise is drawn in updates."""
+
+    noise_size = 0
+
+    def __init__(
+        self, observation_size: int, n_actions: int, hidden: Sequence[int], rng: np.random.Generator
+    ) -> None:
+        super().__init__()
+        self.n_actions = n_actions
+        self.net = mlp(observation_size, hidden, n_actions, rng)
+
+    def forward(self, observations_BD: Tensor) -> Tensor:
+        """Return logits_BA."""
+        return self.net(observations_BD)
+
+    def action_set(self, logits_BA: Tensor, noise_BNA: Tensor) -> ActionSet:
+        """Return all A actions with their probabilities; `noise_BNA` is not used."""
+        log_prob_BA = F.log_softmax(logits_BA, dim=1)
+        return ActionSet(self._all(len(logits_BA), logits_BA), log_prob_BA, log_prob_BA.exp())
+
+    def proposals(
+        self, logits_PA: Tensor, next_logits_PA: Tensor, uniform_PNA: Tensor, noise_PNA: Tensor
+    ) -> Proposals:
+        """Return all A actions with log weight 0: logsumexp over them is exact."""
+        return Proposals(self._all(len(logits_PA), logits_PA), torch.zeros_like(logits_PA))
+
+    def _all(self, rows: int, like: Tensor) -> Tensor:
+        return torch.arange(self.n_actions, device=like.device).expand(rows, -1)
+
+    def sample(self, logits_BA: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Draw one action per row with that row's generator (Gumbel-max)."""
+        gumbel = np.zeros((len(logits_BA), self.n_actions), dtype=np.float32)
+        for row, rng in enumerate(rngs):
+            gumbel[row] = rng.gumbel(size=self.n_actions)
+        return (logits_BA + torch.from_numpy(gumbel).to(logits_BA.device)).argmax(1)
+
+    def mode(self, logits_BA: Tensor) -> Tensor:
+        """Return the most probable action of each row."""
+        return logits_BA.argmax(1)
+
+
+class TanhGaussianPolicy(nn.Module):
+    """a = tanh(mu(s) + sigma(s) * noise), in [-1, 1]^A (the paper's Eq. 10)."""
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        hidden: Sequence[int],
+        rng: np.random.Generator,
+    ) -> None:
+        super().__init__()
+        self.noise_size = action_size
+        self.net = mlp(observation_size, hidden, 2 * action_size, rng)
+
+    def forward(self, observations_BD: Tensor) -> Tensor:
+        """Return [mu, log sigma] as one tensor [B, 2A]."""
+        return self.net(observations_BD)
+
+    @staticmethod
+    def _mu_log_sigma(parameters: Tensor) -> tuple[Tensor, Tensor]:
+        mu, log_sigma = parameters.chunk(2, dim=-1)
+        return mu, log_sigma.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX)
+
+    def action_set(self, parameters_B2A: Tensor, noise_BNA: Tensor) -> ActionSet:
+        """Return N reparameterised samples with weight 1/N."""
+        mu, log_sigma = self._mu_log_sigma(parameters_B2A.unsqueeze(1))
+        before_BNA = mu + log_sigma.exp() * noise_BNA
+        log_prob_BN = tanh_gaussian_log_prob(before_BNA, noise_BNA, log_sigma)
+        weight_BN = torch.full_like(log_prob_BN, 1.0 / noise_BNA.shape[1])
+        return ActionSet(before_BNA.tanh(), log_prob_BN, weight_BN)
+
+    def proposals(
+        self, parameters_P: Tensor, next_parameters_P: Tensor, uniform_PNA: Tensor, noise_PNA: Tensor
+    ) -> Proposals:
+        """Return N uniform, N of pi(.|s) and N of pi(.|s') actions, all to be evaluated at s.
+
+        The importance weights are 1 / density over M = 3N samples (CQL paper, appendix F).
+
+        Args:
+            parameters_P: policy output at s, [P, 2A].
+            next_parameters_P: policy output at s', [P, 2A].
+            uniform_PNA: uniform on [0, 1).
+            noise_PNA: standard normal, 2N of them per row: first N for s, then N for s'.
+        """
+        n, a = uniform_PNA.shape[1:]
+        uniform_log_density = torch.full_like(uniform_PNA[..., 0], -a * math.log(2.0))
+        here = self.action_set(parameters_P, noise_PNA[:, :n])
+        there = self.action_set(next_parameters_P, noise_PNA[:, n:])
+        actions = torch.cat([2.0 * uniform_PNA - 1.0, here.actions, there.actions], dim=1)
+        log_density = torch.cat([uniform_log_density, here.log_prob_BN, there.log_prob_BN], dim=1)
+        return Proposals(actions, -log_density - math.log(3 * n))
+
+    def sample(self, parameters_B2A: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Draw one action per row with that row's generator."""
+        mu, log_sigma = self._mu_log_sigma(parameters_B2A)
+        noise = np.zeros(tuple(mu.shape), dtype=np.float32)
+        for row, rng in enumerate(rngs):
+            noise[row] = rng.standard_normal(mu.shape[1], dtype=np.float32)
+        return (mu + log_sigma.exp() * torch.from_numpy(noise).to(mu.device)).tanh()
+
+    def mode(self, parameters_B2A: Tensor) -> Tensor:
+        """Return tanh(mu)."""
+        return self._mu_log_sigma(parameters_B2A)[0].tanh()
+
+
+Policy = CategoricalPolicy | TanhGaussianPolicy
+Critic = DiscreteCritic | ContinuousCritic
+
+
+def tanh_gaussian_log_prob(before_tanh: Tensor, noise: Tensor, log_sigma: Tensor) -> Tensor:
+    """Return log pi(a) of a = tanh(u), u = mu + sigma * noise, summed over the last axis.
+
+    log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which never overflows (Haarnoja
+    et al. 2018, appendix C, in stable form).
+    """
+    gaussian = -0.5 * noise.square() - log_sigma - 0.5 * math.log(2 * math.pi)
+    jacobian = 2.0 * (math.log(2.0) - before_tanh - F.softplus(-2.0 * before_tanh))
+    return (gaussian - jacobian).sum(-1)
+
+
+def make_policy(
+    spec: ActionSpec, observation_size: int, hidden: Sequence[int], rng: np.random.Generator
+) -> Policy:
+    """Build the policy that fits the action space."""
+    kind = CategoricalPolicy if spec.discrete else TanhGaussianPolicy
+    return kind(observation_size, spec.size, hidden, rng)
+
+
+def make_critic(
+    spec: ActionSpec,
+    observation_size: int,
+    hidden: Sequence[int],
+    n_critics: int,
+    rng: np.random.Generator,
+    *,
+    layer_norm: bool,
+) -> Critic:
+    """Build the critic ensemble that fits the action space."""
+    kind = DiscreteCritic if spec.discrete else ContinuousCritic
+    return kind(observation_size, spec.size, hidden, n_critics, rng, layer_norm=layer_norm)
+
+
+def default_target_entropy(spec: ActionSpec, fraction: float) -> float:
+    """Return fraction * ln A (discrete, must lie in (0, ln A)) or -A (continuous).
+
+    A discrete entropy is never negative: a target of -A, as in the paper's code, could never be
+    reached and would drive the temperature to 0 whatever happens.
+    """
+    return fraction * math.log(spec.size) if spec.discrete else -float(spec.size)
+
+
+def act(
+    policy: Policy,
+    observations: np.ndarray[Any, np.dtype[np.float32]],
+    rngs: Sequence[np.random.Generator] | None,
+) -> np.ndarray[Any, Any]:
+    """Choose actions for a batch of observations [B, D].
+
+    Args:
+        policy: the policy.
+        observations: float32 [B, D].
+        rngs: one generator per row that is alive (rows past the end are padding), or None for the
+            deterministic action: argmax, or tanh(mu).
+
+    Returns:
+        int64 [B] or float32 [B, A].
+    """
+    with torch.inference_mode():
+        output = policy(torch.from_numpy(observations).to(next(policy.parameters()).device))
+        actions = policy.mode(output) if rngs is None else policy.sample(output, rngs)
+        return actions.cpu().numpy()

@@ -1,0 +1,146 @@
+"""Transitions and episodes: plain arrays with names, shapes and dtypes that are checked once."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def transition_dtype(
+    observation_shape: tuple[int, ...], action_shape: tuple[int, ...], action_dtype: Any
+) -> np.dtype:
+    """Describe one transition as a record.
+
+    One record holds all fields of a transition side by side, so that a batch is one gather of rows
+    and a whole dataset can be one memory-mapped array.
+    """
+    return np.dtype(
+        [
+            ("observations", np.float32, observation_shape),
+            ("next_observations", np.float32, observation_shape),
+            ("actions", action_dtype, action_shape),
+            ("rewards", np.float32),
+            ("terminations", np.bool_),
+            ("truncations", np.bool_),
+        ],
+        align=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One whole episode of T steps.
+
+    Attributes:
+        observations: float32 [T + 1, ...]; the last one is where the episode ended.
+        actions: [T] int64 (discrete) or [T, A] float32.
+        rewards: float64 [T], as the env gave them.
+        terminations: bool [T]; the env's own end (a landing, a crash).
+        truncations: bool [T]; a time limit. An episode ends with either flag, or with both.
+        seed: what `env.reset` was called with, None when not known.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[Any]
+    rewards: NDArray[np.float64]
+    terminations: NDArray[np.bool_]
+    truncations: NDArray[np.bool_]
+    seed: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def episode_return(self) -> float:
+        """Undiscounted sum of the rewards."""
+        return float(self.rewards.sum())
+
+    def __repr__(self) -> str:
+        end = "terminated" if self.terminations[-1] else "truncated"
+        return (
+            f"Episode(seed={self.seed}, steps={len(self)}, return={self.episode_return:.1f}, {end})"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Transitions:
+    """A struct of arrays over N transitions; every property is a view into `records`.
+
+    Attributes:
+        records: structured [N], with the fields of `transition_dtype`.
+    """
+
+    records: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def observations(self) -> NDArray[np.float32]:
+        """float32 [N, ...]."""
+        return self.records["observations"]
+
+    @property
+    def next_observations(self) -> NDArray[np.float32]:
+        """float32 [N, ...]; the true next observation also where an episode was truncated."""
+        return self.records["next_observations"]
+
+    @property
+    def actions(self) -> NDArray[Any]:
+        """int64 [N] (discrete) or float32 [N, A]."""
+        return self.records["actions"]
+
+    @property
+    def rewards(self) -> NDArray[np.float32]:
+        """float32 [N]."""
+        return self.records["rewards"]
+
+    @property
+    def terminations(self) -> NDArray[np.bool_]:
+        """bool [N]; the only flag that cuts a TD target."""
+        return self.records["terminations"]
+
+    @property
+    def truncations(self) -> NDArray[np.bool_]:
+        """bool [N]; targets bootstrap through these."""
+        return self.records["truncations"]
+
+    def episode_ends(self) -> NDArray[np.intp]:
+        """Return [episodes]: one past the last row of each episode."""
+        return np.flatnonzero(self.terminations | self.truncations) + 1
+
+    def first_episodes(self, n: int) -> Self:
+        """Return the rows of the first `n` episodes, without a copy."""
+        ends = self.episode_ends()
+        if not 0 <= n <= len(ends):
+            raise ValueError(f"{n} episodes asked for, {len(ends)} there")
+        return type(self)(self.records[: ends[n - 1] if n else 0])
+
+    @classmethod
+    def from_episodes(cls, episodes: Sequence[Episode]) -> Self:
+        """Lay episodes end to end. Raises ValueError when there is none."""
+        if not episodes:
+            raise ValueError("no episode")
+        first = episodes[0]
+        dtype = transition_dtype(
+            first.observations.shape[1:], first.actions.shape[1:], first.actions.dtype
+        )
+        records = np.empty(sum(len(e) for e in episodes), dtype)
+        fill_records(records, episodes)
+        return cls(records)
+
+
+def fill_records(records: NDArray[Any], episodes: Iterable[Episode]) -> None:
+    """Write episodes into `records` from its start, T rows per episode of T + 1 observations."""
+    start = 0
+    for episode in episodes:
+        rows = records[start : start + len(episode)]
+        rows["observations"] = episode.observations[:-1]
+        rows["next_observations"] = episode.observations[1:]
+        rows["actions"] = episode.actions
+        rows["rewards"] = episode.rewards
+        rows["terminations"] = episode.terminations
+        rows["truncations"] = episode.truncations
+        start += len(episode)
