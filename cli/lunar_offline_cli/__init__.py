@@ -1,0 +1,1 @@
+"""The command line of lunar_offline: thin commands over the library."""

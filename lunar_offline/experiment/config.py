@@ -168,7 +168,9 @@ def _typed(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if wanted is float and type(value) is int:
             value = float(value)
         if key == "hidden":
-            if not (isinstance(value, list | tuple) and value and all(type(w) is int for w in value)):
+            if not (
+                isinstance(value, list | tuple) and value and all(type(w) is int for w in value)
+            ):
                 raise UsageError(f"{source}: hidden is not a list of integers")
         elif isinstance(wanted, type) and wanted is not AgentConfig and type(value) is not wanted:
             raise UsageError(f"{source}: {key} is not of type {wanted.__name__}: {value!r}")

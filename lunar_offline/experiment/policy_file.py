@@ -33,7 +33,7 @@ def save_policy(
 ) -> None:
     """Write a policy atomically."""
     header = {"continuous": not env.discrete, "hidden": list(hidden), "provenance": provenance}
-    tensors = {name: value.detach().cpu() for name, value in policy.state_dict().items()}
+    tensors = {name: value.cpu() for name, value in policy.net.named_tensors().items()}
     metadata = {"format": FORMAT, "policy": json.dumps(header, sort_keys=True)}
     write_atomic(path, save(tensors, metadata))
 
@@ -59,7 +59,8 @@ def load_policy(path: Path) -> StoredPolicy:
             spec = ActionSpec(env.discrete, env.action_size)
             rng = generator(0, Purpose.INITIALISATION)
             policy = make_policy(spec, env.observation_size, hidden, rng)
-            wanted = {name: tuple(v.shape) for name, v in policy.state_dict().items()}
+            own = policy.net.named_tensors()
+            wanted = {name: tuple(value.shape) for name, value in own.items()}
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             if found != wanted:
                 raise RefusedError(f"{path}: the tensors are not those of the announced network")
@@ -69,7 +70,7 @@ def load_policy(path: Path) -> StoredPolicy:
     for name, value in tensors.items():
         if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
             raise RefusedError(f"{path}: {name} is not finite float32")
-    policy.load_state_dict(tensors)
+        own[name].copy_(value)
     return StoredPolicy(policy, env, provenance)
 
 
@@ -90,5 +91,3 @@ def _header(path: Path, text: str) -> tuple[EnvInfo, tuple[int, ...], dict[str, 
     if not plausible:
         raise RefusedError(f"{path}: the policy header is damaged")
     return lander(discrete=not continuous), tuple(hidden), provenance
-
-

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.files import write_atomic
 from lunar_offline.experiment.config import TrainConfig, read_toml
+from lunar_offline.files import write_atomic
 
 KEEP_CHECKPOINTS = 3
 
@@ -27,6 +27,7 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._board: Any = None
 
     @classmethod
     def create(cls, path: Path, config: TrainConfig, provenance: Mapping[str, Any]) -> Self:
@@ -35,10 +36,7 @@ class RunDir:
         Raises:
             RefusedError: something stands at `path` already.
         """
-        if path.exists():
-            raise RefusedError(
-                f"{path} exists already; continue it with --resume {path}, or choose another --out"
-            )
+        cls.check_free(path)
         try:
             (path / "checkpoints").mkdir(parents=True)
         except OSError as error:
@@ -46,6 +44,14 @@ class RunDir:
         write_json(path / "provenance.json", provenance)
         write_atomic(path / "config.toml", tomli_w.dumps(config.to_dict()).encode())
         return cls(path)
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise RefusedError when something stands at `path` already."""
+        if path.exists():
+            raise RefusedError(
+                f"{path} exists already; continue it with --resume {path}, or choose another --out"
+            )
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -59,10 +65,37 @@ class RunDir:
         source = self.path / "config.toml"
         return TrainConfig.from_dict(read_toml(source), source=str(source))
 
+    def provenance(self) -> dict[str, Any]:
+        """Read provenance.json. Raises RefusedError when it is missing or no JSON object."""
+        path = self.path / "provenance.json"
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RefusedError(f"{path}: {error}") from None
+        if not isinstance(value, dict):
+            raise RefusedError(f"{path}: not a JSON object")
+        return value
+
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        if self._board is None:
+            from torch.utils.tensorboard.writer import SummaryWriter  # slow import
+
+            # on resume, what stood after the checkpoint is dropped from the curves
+            self._board = SummaryWriter(
+                str(self.path / "tensorboard"), purge_step=line["update_step"]
+            )
+        for name, value in line.items():
+            if isinstance(value, int | float) and name != "update_step":
+                self._board.add_scalar(name, value, line["update_step"])
+
+    def close(self) -> None:
+        """Flush what TensorBoard reads."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
 
     def metrics(self) -> list[dict[str, Any]]:
         """Read metrics.jsonl."""

@@ -1,9 +1,7 @@
 """The training loop: pretrain on the dataset, then fly, mix and update."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,6 +20,7 @@ from lunar_offline.errors import UsageError
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.evaluate import fly, policy_act, summarise
 from lunar_offline.experiment.policy_file import save_policy
+from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.learn.agent import Agent, Batch
 from lunar_offline.learn.policies import ActionSpec, act
@@ -31,26 +30,6 @@ from lunar_offline.transitions import Transitions, transition_dtype
 LOG_EVERY = 1_000
 ACCUMULATE_EVERY = 10
 CHECKPOINT_EVERY = 5_000
-
-
-class Observer(Protocol):
-    """What the command line hears while a run goes on."""
-
-    def phase(self, name: str, total: int, done: int) -> None:
-        """A phase of `total` units starts, `done` of them already done."""
-
-    def advance(self, amount: int, **status: Any) -> None:
-        """`amount` units are done; `status` is shown beside the bar."""
-
-
-class Silent:
-    """Says nothing."""
-
-    def phase(self, name: str, total: int, done: int) -> None:
-        """Ignore."""
-
-    def advance(self, amount: int, **status: Any) -> None:
-        """Ignore."""
 
 
 class Training:
@@ -83,11 +62,7 @@ class Training:
         space = self.env.action_space
         dtype = transition_dtype((self.env.observation_size,), space.shape or (), space.dtype)
         self.replay = ReplayBuffer(config.buffer_size, dtype)
-        self.dataset = dataset
-        empty = Transitions(np.empty(0, dtype))
-        self._pretraining = MixedSampler(
-            ((dataset or empty, config.batch_size), (self.replay, 0)), dtype
-        )
+        offline = dataset if dataset is not None else Transitions(np.empty(0, dtype))
         if config.rho_mode == "buffer":
             if dataset is None:
                 raise UsageError("--rho-mode buffer needs a dataset")
@@ -98,19 +73,15 @@ class Training:
                     f"rho {config.rho} of {config.online_episodes} online episodes needs {n} "
                     f"offline ones; {config.dataset} has {there}"
                 )
-            self.dataset = dataset.first_episodes(n)
-            self._pretraining = MixedSampler(
-                ((self.dataset, config.batch_size), (self.replay, 0)), dtype
-            )
-            self.replay.extend(self.dataset)
+            offline = dataset.first_episodes(n)
+            self.replay.extend(offline)
             self._online: MixedSampler | SharedBufferSampler = SharedBufferSampler(
                 self.replay, config.batch_size
             )
         else:
             n_offline, n_online = split_batch(config.rho, config.batch_size)
-            self._online = MixedSampler(
-                ((dataset or empty, n_offline), (self.replay, n_online)), dtype
-            )
+            self._online = MixedSampler(((offline, n_offline), (self.replay, n_online)), dtype)
+        self._pretraining = MixedSampler(((offline, config.batch_size), (self.replay, 0)), dtype)
         self.env_step = 0
         self.episode = 0
         self.best_validation = float("-inf")
@@ -118,6 +89,7 @@ class Training:
         self._sums: dict[str, Tensor] = {}
         self._n_sums = 0
         self._clock = (time.perf_counter(), 0)
+        self.notes: list[str] = []
 
     def train(self) -> None:
         """Run to the end, from wherever it stands."""
@@ -127,6 +99,7 @@ class Training:
             self._pretrain(offline_updates)
         if config.touches_env and not self.stopped_early:
             self._fly_and_learn()
+        self.run.close()
         self._save_policy("last")
         if not (self.run.path / "policy.safetensors").is_file():
             self._save_policy("policy")
@@ -321,6 +294,10 @@ class Training:
         self._sums = {name: torch.tensor(value) for name, value in counters["sums"].items()}
         self._n_sums = counters["n_sums"]
         self.run.truncate_metrics(counters["metrics_size"])
+        self.notes = [
+            f"checkpoint {name} is damaged; continuing from the one before"
+            for name in counters["damaged"]
+        ]
 
 
 def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:
@@ -337,18 +314,3 @@ def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch
         terminations=tensor(rows.terminations),
         n_penalised=n_penalised,
     )
-
-
-def start(
-    config: TrainConfig,
-    out: Path,
-    load: Callable[[], tuple[Transitions | None, dict[str, Any]]],
-    observer: Observer | None = None,
-) -> Training:
-    """Read the data, then make the run directory: nothing is written for a bad dataset."""
-    if out.exists():
-        RunDir.create(out, config, {})  # refuses
-    dataset, provenance = load()
-    training = Training(config, RunDir(out), dataset, observer)
-    training.run = RunDir.create(out, config, provenance)
-    return training

@@ -107,16 +107,14 @@ class Agent:
             float(np.log(config.initial_temperature)), device=self.device, requires_grad=True
         )
         self.target_entropy = default_target_entropy(spec, config.entropy_fraction)
-        self._policy_parameters = list(self.policy.parameters())
-        self._critic_parameters = list(self.critic.parameters())
-        self._target_parameters = list(self.target_critic.parameters())
+        self.parameters = {
+            "policy": self.policy.net.flat,
+            "critic": self.critic.members.flat,
+            "temperature": self.log_temperature,
+        }
         self.optimizers = {
-            name: torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-            for name, parameters in (
-                ("policy", self._policy_parameters),
-                ("critic", self._critic_parameters),
-                ("temperature", [self.log_temperature]),
-            )
+            name: torch.optim.Adam([parameter], lr=config.learning_rate, fused=True)
+            for name, parameter in self.parameters.items()
         }
         self.update_step = 0
 
@@ -150,21 +148,20 @@ class Agent:
             metrics["critic_loss"] = metrics["td_loss"] + penalty_weight * metrics["penalty_gap"]
         else:
             metrics["critic_loss"] = metrics["td_loss"]
-        self._step("critic", metrics["critic_loss"], self._critic_parameters)
+        self._step("critic", metrics["critic_loss"])
 
         action_set = self.policy.action_set(here, noise.here)
-        # autograd.grad towards the policy alone: no critic weight gradient is computed here
-        q = self.critic(batch.observations, action_set.actions)
+        q = self.critic(batch.observations, action_set.actions, frozen=True)
         metrics["policy_loss"] = losses.policy_loss(q, action_set, temperature)
-        self._step("policy", metrics["policy_loss"], self._policy_parameters)
+        self._step("policy", metrics["policy_loss"])
 
         metrics["entropy"] = losses.entropy(action_set)
         temperature_loss = losses.temperature_loss(
             self.log_temperature, metrics["entropy"], self.target_entropy
         )
-        self._step("temperature", temperature_loss, [self.log_temperature])
+        self._step("temperature", temperature_loss)
         metrics["temperature"] = temperature
-        losses.lerp_(self._target_parameters, self._critic_parameters, self.config.tau)
+        losses.lerp_(self.target_critic.members.flat, self.critic.members.flat, self.config.tau)
         self.update_step += 1
         return {name: value.detach() for name, value in metrics.items()}
 
@@ -183,14 +180,13 @@ class Agent:
             metrics["penalty_gap"] = gap_KP.mean(1).sum()
         return metrics
 
-    def _step(self, name: str, loss: Tensor, parameters: list[Tensor]) -> None:
-        gradients = torch.autograd.grad(loss, parameters)
+    def _step(self, name: str, loss: Tensor) -> None:
+        parameter = self.parameters[name]
+        (gradient,) = torch.autograd.grad(loss, [parameter])
         if name == "critic" and self.config.max_grad_norm:
-            norm = torch.nn.utils.get_total_norm(gradients)
-            scale = (self.config.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-            gradients = torch._foreach_mul(gradients, scale)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            scale = self.config.max_grad_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
+            gradient = gradient * scale.clamp(max=1.0)
+        parameter.grad = gradient
         self.optimizers[name].step()
 
     def _noise(self, b: int, p: int) -> "_Noise":

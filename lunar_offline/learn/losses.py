@@ -3,7 +3,6 @@
 Shapes: q_KBN holds K critics' values of N actions at B states.
 """
 
-import torch
 from torch import Tensor
 
 from lunar_offline.learn.policies import ActionSet
@@ -52,6 +51,6 @@ def temperature_loss(log_temperature: Tensor, entropy: Tensor, target_entropy: f
     return log_temperature * (entropy.detach() - target_entropy)
 
 
-def lerp_(targets: list[Tensor], sources: list[Tensor], tau: float) -> None:
+def lerp_(target: Tensor, source: Tensor, tau: float) -> None:
     """Move target parameters in place: target += tau * (source - target) (the paper's Eq. 9)."""
-    torch._foreach_lerp_(targets, sources, tau)
+    target.lerp_(source.detach(), tau)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, mlp
+from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, Ensemble, Layout
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -5.0, 2.0
 
@@ -64,15 +64,15 @@ class CategoricalPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.n_actions = n_actions
-        self.net = mlp(observation_size, hidden, n_actions, rng)
+        self.net = Ensemble(Layout(1, observation_size, tuple(hidden), n_actions, False), rng)
 
     def forward(self, observations_BD: Tensor) -> Tensor:
         """Return logits_BA."""
-        return self.net(observations_BD)
+        return self.net(observations_BD)[0]
 
     def action_set(self, logits_BA: Tensor, noise_BNA: Tensor) -> ActionSet:
         """Return all A actions with their probabilities; `noise_BNA` is not used."""
-        log_prob_BA = F.log_softmax(logits_BA, dim=1)
+        log_prob_BA = functional.log_softmax(logits_BA, dim=1)
         return ActionSet(self._all(len(logits_BA), logits_BA), log_prob_BA, log_prob_BA.exp())
 
     def proposals(
@@ -108,11 +108,11 @@ class TanhGaussianPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.noise_size = action_size
-        self.net = mlp(observation_size, hidden, 2 * action_size, rng)
+        self.net = Ensemble(Layout(1, observation_size, tuple(hidden), 2 * action_size, False), rng)
 
     def forward(self, observations_BD: Tensor) -> Tensor:
         """Return [mu, log sigma] as one tensor [B, 2A]."""
-        return self.net(observations_BD)
+        return self.net(observations_BD)[0]
 
     @staticmethod
     def _mu_log_sigma(parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,7 +128,11 @@ class TanhGaussianPolicy(nn.Module):
         return ActionSet(before_BNA.tanh(), log_prob_BN, weight_BN)
 
     def proposals(
-        self, parameters_P: Tensor, next_parameters_P: Tensor, uniform_PNA: Tensor, noise_PNA: Tensor
+        self,
+        parameters_P: Tensor,
+        next_parameters_P: Tensor,
+        uniform_PNA: Tensor,
+        noise_PNA: Tensor,
     ) -> Proposals:
         """Return N uniform, N of pi(.|s) and N of pi(.|s') actions, all to be evaluated at s.
 
@@ -172,7 +176,7 @@ def tanh_gaussian_log_prob(before_tanh: Tensor, noise: Tensor, log_sigma: Tensor
     et al. 2018, appendix C, in stable form).
     """
     gaussian = -0.5 * noise.square() - log_sigma - 0.5 * math.log(2 * math.pi)
-    jacobian = 2.0 * (math.log(2.0) - before_tanh - F.softplus(-2.0 * before_tanh))
+    jacobian = 2.0 * (math.log(2.0) - before_tanh - functional.softplus(-2.0 * before_tanh))
     return (gaussian - jacobian).sum(-1)
 
 

@@ -1,0 +1,5 @@
+"""`python -m lunar_offline_cli`."""
+
+from lunar_offline_cli.app import main
+
+main()

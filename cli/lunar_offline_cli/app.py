@@ -1,0 +1,75 @@
+"""The Typer app: groups the commands and turns errors into one line and an exit code."""
+
+import signal
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+
+from lunar_offline.errors import LunarOfflineError
+from lunar_offline_cli import collect, dataset, demo, evaluate, train, video
+
+app = typer.Typer(
+    name="lunar-offline",
+    help="Offline datasets and CQL-SAC for Gymnasium's LunarLander-v3, built on Minari.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Looking"
+app.command(rich_help_panel=START)(demo.demo)
+app.command(rich_help_panel=DATA)(collect.collect)
+app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
+app.command(rich_help_panel=LEARN)(train.train)
+app.command(rich_help_panel=LEARN)(evaluate.evaluate)
+app.command(rich_help_panel=LOOK)(video.video)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"lunar-offline {version('lunar-offline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    printable = "".join(c if c.isprintable() else "?" for c in message)
+    print(f"lunar-offline: {printable}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise SystemExit(143)
+
+
+def main() -> NoReturn:
+    """Run the app; every mistake of the user's ends in one line and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(standalone_mode=False)
+    except LunarOfflineError as error:
+        _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        raise SystemExit(0) from None
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _fail("interrupted", 130)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
+    raise SystemExit(code or 0)

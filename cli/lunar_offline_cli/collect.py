@@ -1,0 +1,50 @@
+"""`lunar-offline collect`."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+
+def collect(
+    episodes: Annotated[int, typer.Option(help="Episodes to record.")] = 800,
+    dataset: Annotated[str, typer.Option(help="Minari id to publish under.")] = "lunar-sac-v0",
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Behaviour policy: expert, medium, random, a run directory or a .safetensors file."
+        ),
+    ] = "expert",
+    discrete: Annotated[
+        bool | None,
+        typer.Option(
+            "--discrete/--continuous", help="Action space. [default: the policy's, else discrete]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of env resets and action noise.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Roll a behaviour policy out and publish a Minari dataset."""
+    from lunar_offline.experiment.collection import collect_dataset
+    from lunar_offline_cli.console import Bars
+
+    with Bars(quiet=as_json) as bars:
+        collected = collect_dataset(
+            dataset,
+            policy=policy,
+            discrete=discrete,
+            episodes=episodes,
+            seed=seed,
+            observer=bars,
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(collected) | {"path": str(collected.path)}))
+        return
+    typer.echo(
+        f"{collected.dataset_id}: {collected.episodes} episodes, {collected.steps:,} steps, "
+        f"return {collected.mean_return:.1f} +- {collected.sd_return:.1f}, "
+        f"{collected.crash_rate:.1%} crashed"
+    )
+    typer.echo(f"in {collected.path}")
+    typer.echo(f"next: lunar-offline train --dataset {collected.dataset_id} --rho 0.6")

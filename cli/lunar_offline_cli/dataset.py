@@ -1,0 +1,46 @@
+"""`lunar-offline dataset ...`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List and show datasets, safely.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List the local datasets that can be read."""
+    from lunar_offline.experiment.catalogue import list_datasets
+
+    rows = list_datasets()
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['dataset_id']:<32} {row['actions']:<11} {row['episodes']:>7,} episodes "
+            f"{row['steps']:>11,} steps"
+        )
+    if not rows:
+        typer.echo("no datasets yet; make one with: lunar-offline collect")
+
+
+@app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a dataset's contents, statistics and provenance; runs nothing of it."""
+    from lunar_offline.experiment.catalogue import show_dataset
+
+    shown = show_dataset(dataset)
+    if as_json:
+        typer.echo(json.dumps(shown))
+        return
+    for key, value in shown.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        printable = "".join(c if c.isprintable() else "?" for c in text)
+        typer.echo(f"{key:<20} {printable}")

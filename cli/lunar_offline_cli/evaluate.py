@@ -1,0 +1,65 @@
+"""`lunar-offline evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def evaluate(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run directory, a .safetensors policy, or expert, medium, random.",
+            show_default=False,
+        ),
+    ],
+    episodes: Annotated[int, typer.Option(help="Held-out episodes.")] = 1000,
+    stochastic: Annotated[
+        bool, typer.Option("--stochastic", help="Sample the actions. [default: argmax / tanh(mu)]")
+    ] = False,
+    discrete: Annotated[
+        bool | None,
+        typer.Option(
+            "--discrete/--continuous",
+            help="Action space of expert, medium, random. [default: discrete]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for evaluation.json and .png. [default: the run directory]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json.")] = False,
+) -> None:
+    """Fly a run or policy on fixed held-out seeds."""
+    from lunar_offline.experiment.behavior import behavior_policy
+    from lunar_offline.experiment.launch import evaluate_act, write_evaluation
+    from lunar_offline_cli.console import Bars
+
+    behavior = behavior_policy(run, discrete=discrete, stochastic=stochastic)
+    if out is None and Path(run).is_dir():
+        out = Path(run)
+    with Bars(quiet=as_json) as bars:
+        summary = evaluate_act(behavior.env, behavior.act, episodes, bars)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_evaluation(out, summary)
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    typer.echo(describe(summary))
+    if out is not None:
+        typer.echo(f"in {out}: evaluation.json, evaluation.png")
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Return one evaluation as two lines of text."""
+    return (
+        f"return {summary['mean']:.1f} (sd {summary['sd']:.1f}, IQM {summary['iqm']:.1f}, worst "
+        f"{summary['min']:.1f}, lowest mean of 100: {summary['min_window_100']:.1f}) over "
+        f"{summary['episodes']} held-out episodes\n"
+        f"{summary['success_rate']:.1%} reach 200, {summary['crash_rate']:.1%} crash; fuel "
+        f"{summary['fuel']:.1f}, {summary['frames']:.0f} frames, regret to the bound "
+        f"{summary['regret_to_bound']:.1f}"
+    )

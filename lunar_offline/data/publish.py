@@ -1,0 +1,158 @@
+"""Episodes -> a Minari dataset under its id, whole or absent."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+from lunar_offline.data.ids import check_free, datasets_root
+from lunar_offline.envs import EnvInfo
+from lunar_offline.files import sync_directory
+from lunar_offline.transitions import Episode
+
+METADATA_KEY = "lunar_offline"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset says of itself, under Minari's standard keys and one of our own.
+
+    Attributes:
+        algorithm_name: of the behaviour policy.
+        description: one paragraph of Markdown.
+        requirements: pip-style pins of what recorded it.
+        ref_min_score: mean return of the random policy.
+        ref_max_score: mean return of the expert.
+        recipe: what to ask for to get the same data again; plain JSON values.
+        provenance: versions, commit, machine; plain JSON values.
+    """
+
+    algorithm_name: str
+    description: str
+    requirements: list[str]
+    ref_min_score: float
+    ref_max_score: float
+    recipe: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: DatasetInfo) -> Path:
+    """Write a dataset through Minari's API and put it under its id by one rename.
+
+    Args:
+        dataset_id: a free id.
+        episodes: at least one.
+        env: where they were flown; its spec is stored, kwargs included.
+        info: see DatasetInfo.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        RefusedError: the id is taken.
+        UsageError: the id is malformed.
+    """
+    check_free(dataset_id)
+    root = datasets_root()
+    staging = root / f".lunar-offline-{os.getpid()}"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        with _minari_root(staging):
+            _write(dataset_id, episodes, env, info)
+        target = root / dataset_id
+        _ensure_namespaces(dataset_id)
+        check_free(dataset_id)
+        (staging / dataset_id).rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def _minari_root(path: Path) -> Iterator[None]:
+    """Point Minari at another root; its API takes the path from the environment alone."""
+    before = os.environ.get("MINARI_DATASETS_PATH")
+    os.environ["MINARI_DATASETS_PATH"] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MINARI_DATASETS_PATH"]
+        else:
+            os.environ["MINARI_DATASETS_PATH"] = before
+
+
+def _ensure_namespaces(dataset_id: str) -> None:
+    from minari.namespace import create_namespace, list_local_namespaces
+
+    namespace = dataset_id.rpartition("/")[0]
+    with _minari_root(datasets_root()):
+        if namespace and namespace not in list_local_namespaces():
+            create_namespace(namespace)
+
+
+def code_permalink() -> str:
+    """Return the project's source link, as its package metadata gives it."""
+    for url in metadata("lunar-offline").get_all("Project-URL") or []:
+        label, _, link = url.partition(", ")
+        if label == "Source":
+            return link
+    return ""
+
+
+def _write(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: DatasetInfo) -> None:
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    buffers = [
+        EpisodeBuffer(
+            id=index,
+            seed=episode.seed,
+            observations=episode.observations,  # pyright: ignore[reportArgumentType]
+            actions=episode.actions,  # pyright: ignore[reportArgumentType]
+            rewards=episode.rewards,  # pyright: ignore[reportArgumentType]
+            terminations=episode.terminations,  # pyright: ignore[reportArgumentType]
+            truncations=episode.truncations,  # pyright: ignore[reportArgumentType]
+        )
+        for index, episode in enumerate(episodes)
+    ]
+    with warnings.catch_warnings():
+        # Minari warns of every standard key that is left out, here the authors' e-mail
+        warnings.simplefilter("ignore", UserWarning)
+        dataset = minari.create_dataset_from_buffers(
+            dataset_id,
+            buffers,
+            env=env.spec(),
+            eval_env=env.spec(),  # a string would drop the kwargs
+            algorithm_name=info.algorithm_name,
+            author=metadata("lunar-offline")["Author"],
+            code_permalink=code_permalink(),
+            ref_min_score=info.ref_min_score,
+            ref_max_score=info.ref_max_score,
+            description=info.description,
+            requirements=info.requirements,
+            data_format="hdf5",
+        )
+    dataset.storage.update_episode_metadata([_reward_statistics(e) for e in episodes])
+    dataset.storage.update_metadata(
+        {METADATA_KEY: {"recipe": dict(info.recipe), "provenance": dict(info.provenance)}}
+    )
+
+
+def _reward_statistics(episode: Episode) -> dict[str, float]:
+    """Return what Minari's DataCollector stores per episode and its buffers API does not."""
+    rewards = episode.rewards
+    return {
+        "rewards_sum": float(rewards.sum()),
+        "rewards_mean": float(rewards.mean()),
+        "rewards_std": float(rewards.std()),
+        "rewards_max": float(rewards.max()),
+        "rewards_min": float(rewards.min()),
+    }

@@ -1,0 +1,111 @@
+"""Behaviour policies by name: expert, medium, random, a run directory, or a policy file."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline.data.rollout import Act
+from lunar_offline.envs import EnvInfo, lander
+from lunar_offline.errors import UsageError
+from lunar_offline.experiment.evaluate import policy_act
+from lunar_offline.experiment.policy_file import load_policy
+from lunar_offline.experiment.resources import resources
+
+TIERS = ("expert", "medium", "random")
+
+
+@dataclass(frozen=True)
+class BehaviorPolicy:
+    """A policy that can fly, and what to say of it in metadata.
+
+    Attributes:
+        name: a tier, or a file's or run's name.
+        act: the plain function that rollouts take.
+        env: what it flies.
+        algorithm: what made it.
+        sha256: of its file; empty for `random`.
+    """
+
+    name: str
+    act: Act
+    env: EnvInfo
+    algorithm: str
+    sha256: str
+
+
+def bundled_policy(tier: str, *, discrete: bool) -> Path:
+    """Return the file of a shipped policy, whether it is there or not."""
+    return resources() / "policies" / f"{tier}-{lander(discrete=discrete).action_name}.safetensors"
+
+
+def reference_mean(tier: str, *, discrete: bool) -> float:
+    """Return a tier's mean return over the 1000 held-out episodes, from its card."""
+    card = bundled_policy(tier, discrete=discrete).with_suffix(".json")
+    return float(json.loads(card.read_text(encoding="utf-8"))["mean"])
+
+
+def random_act(env: EnvInfo) -> Act:
+    """Return uniform random actions."""
+
+    def draw(rng: np.random.Generator) -> Any:
+        if env.discrete:
+            return rng.integers(env.action_size)
+        return rng.uniform(-1.0, 1.0, env.action_size).astype(np.float32)
+
+    def act(observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]) -> NDArray[Any]:
+        return np.stack([draw(rng) for rng in rngs])
+
+    return act
+
+
+def policy_path(name: str) -> Path:
+    """Return the policy file of a run directory or a file name.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    path = Path(name)
+    if path.is_dir():
+        path = path / "policy.safetensors"
+    if not path.is_file():
+        raise UsageError(
+            f"no policy {name!r}: give {', '.join(TIERS)}, a run directory or a .safetensors file"
+        )
+    return path
+
+
+def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True) -> BehaviorPolicy:
+    """Find a policy by name.
+
+    Args:
+        name: `expert`, `medium`, `random`, a run directory, or a `.safetensors` file.
+        discrete: action space; None takes the file's own, or discrete for a tier.
+        stochastic: sample the actions; else argmax, or tanh(mu).
+
+    Raises:
+        UsageError: nothing of that name, or its action space is the other one.
+        RefusedError: the file is no whole policy.
+    """
+    if name == "random":
+        env = lander(discrete=discrete is not False)
+        return BehaviorPolicy(name, random_act(env), env, "lunar_offline/random", "")
+    if name in TIERS:
+        path = bundled_policy(name, discrete=discrete is not False)
+    else:
+        path = policy_path(name)
+    stored = load_policy(path)
+    if discrete is not None and stored.env.discrete != discrete:
+        raise UsageError(f"policy {name!r} flies {stored.env.action_name} actions")
+    return BehaviorPolicy(
+        name=name if name in TIERS else path.stem,
+        act=policy_act(stored.policy, stochastic=stochastic),
+        env=stored.env,
+        algorithm="lunar_offline/" + str(stored.provenance.get("algorithm", "sac")).upper(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )

@@ -1,0 +1,67 @@
+"""What local datasets hold, told without running anything that they name."""
+
+from typing import Any
+
+import numpy as np
+
+from lunar_offline.data.ids import datasets_root
+from lunar_offline.data.publish import METADATA_KEY
+from lunar_offline.data.reader import read_dataset, read_metadata
+from lunar_offline.errors import RefusedError
+from lunar_offline.experiment.evaluate import interquartile_mean
+
+
+def list_datasets() -> list[dict[str, Any]]:
+    """Return id, action space, episodes and steps of every readable LunarLander dataset.
+
+    Others, damaged ones included, are left out: one bad folder never breaks the listing.
+    """
+    root = datasets_root()
+    rows = []
+    for path in sorted(root.glob("**/data/metadata.json")):
+        folder = path.parents[1].relative_to(root)
+        if any(part.startswith(".") for part in folder.parts):
+            continue
+        try:
+            metadata, env = read_metadata(path.parent)
+        except RefusedError:
+            continue
+        rows.append(
+            {
+                "dataset_id": folder.as_posix(),
+                "actions": env.action_name,
+                "episodes": int(metadata.get("total_episodes", 0)),
+                "steps": int(metadata.get("total_steps", 0)),
+            }
+        )
+    return rows
+
+
+def show_dataset(dataset_id: str) -> dict[str, Any]:
+    """Return contents, statistics and provenance of a dataset.
+
+    Raises:
+        UsageError, RefusedError: see `read_dataset`.
+    """
+    dataset = read_dataset(dataset_id)
+    returns = dataset.episode_returns()
+    lengths = np.diff(dataset.transitions.episode_ends(), prepend=0)
+    ours = dataset.metadata.get(METADATA_KEY)
+    return {
+        "dataset_id": dataset_id,
+        "env": dataset.env.env_id,
+        "actions": dataset.env.action_name,
+        "episodes": len(returns),
+        "steps": len(dataset.transitions),
+        "return_mean": round(float(returns.mean()), 2),
+        "return_sd": round(float(returns.std()), 2),
+        "return_iqm": round(interquartile_mean(returns), 2),
+        "return_min": round(float(returns.min()), 2),
+        "return_max": round(float(returns.max()), 2),
+        "length_mean": round(float(lengths.mean()), 1),
+        "truncated": int(dataset.transitions.truncations.sum()),
+        "algorithm": str(dataset.metadata.get("algorithm_name", "")),
+        "description": str(dataset.metadata.get("description", "")),
+        "sha256": dataset.sha256,
+        **(ours if isinstance(ours, dict) else {}),
+    }

@@ -1,0 +1,74 @@
+"""Figures as PNG files; matplotlib is imported only here, and never its global state."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lunar_offline.experiment.evaluate import WINDOW, window_means
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#d1661f", "#9aa3ad"
+
+
+def _figure() -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    return figure, axes
+
+
+def evaluation_figure(returns: list[float], path: Path) -> None:
+    """Draw the returns of held-out episodes and the mean of the last 100 (the paper's Fig. 5)."""
+    figure, axes = _figure()
+    values = np.asarray(returns)
+    means = window_means(values)
+    window = min(WINDOW, len(values))
+    axes.plot(np.arange(1, len(values) + 1), values, ".", ms=3, color=GREY, label="episode return")
+    axes.plot(
+        np.arange(window, len(values) + 1),
+        means,
+        color=BLUE,
+        lw=2,
+        label=f"mean of {window} episodes (lowest {means.min():.1f})",
+    )
+    axes.axhline(200, color=ORANGE, lw=1, ls="--", label="solved: 200")
+    axes.set(
+        xlabel="held-out episode", ylabel="return", title=f"Evaluation: mean {values.mean():.1f}"
+    )
+    axes.legend(loc="lower right", frameon=True, framealpha=0.9)
+    figure.savefig(path)
+
+
+def training_figure(metrics: list[dict[str, Any]], path: Path, *, title: str) -> None:
+    """Draw the return of each online episode, its mean of 20, and the validation means."""
+    figure, axes = _figure()
+    episodes = [line for line in metrics if "episode_return" in line]
+    validations = [line for line in metrics if "validation_mean" in line]
+    if episodes:
+        x = np.array([line["episode"] + 1 for line in episodes])
+        y = np.array([line["episode_return"] for line in episodes])
+        axes.plot(x, y, ".", ms=4, color=GREY, label="online episode (sampled actions)")
+        window = min(20, len(y))
+        axes.plot(
+            x[window - 1 :], window_means(y, window), color=BLUE, lw=2, label=f"mean of {window}"
+        )
+    if validations:
+        axes.plot(
+            [line["episode"] for line in validations],
+            [line["validation_mean"] for line in validations],
+            "o-",
+            ms=4,
+            color=ORANGE,
+            label="validation mean (deterministic)",
+        )
+    axes.set(xlabel="online episodes", ylabel="return", title=title)
+    if episodes or validations:
+        axes.legend(loc="lower right", frameon=True, framealpha=0.9)
+    figure.savefig(path)

@@ -1,0 +1,149 @@
+"""Start, resume and finish a training run: data in, run directory and evaluation out."""
+
+from pathlib import Path
+from typing import Any
+
+from lunar_offline import envs
+from lunar_offline.data.reader import OfflineDataset, read_dataset
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.config import TrainConfig, merge, preset_values
+from lunar_offline.experiment.evaluate import fly, policy_act, summarise
+from lunar_offline.experiment.figures import evaluation_figure, training_figure
+from lunar_offline.experiment.policy_file import load_policy
+from lunar_offline.experiment.progress import Observer, Silent
+from lunar_offline.experiment.provenance import provenance
+from lunar_offline.experiment.run_dir import RunDir, write_json
+from lunar_offline.experiment.train import Training
+
+
+def resolve(
+    *, preset: str, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]
+) -> tuple[TrainConfig, OfflineDataset | None]:
+    """Lay options over the config file over the preset, and read the dataset.
+
+    The action space is the dataset's own; without a dataset it is what was asked for, or discrete.
+
+    Raises:
+        UsageError: an option cannot be meant, or asks for the other action space.
+        RefusedError: the dataset cannot be trusted.
+    """
+    given = merge(file, options)
+    rho, dataset_id = given.get("rho", TrainConfig.rho), given.get("dataset", "")
+    wanted = discrete if discrete is not None else file.get("discrete")
+
+    def config(discrete: bool) -> TrainConfig:
+        chosen = preset_values(given.get("preset", preset), discrete=discrete, rho=rho)
+        return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
+
+    resolved = config(wanted is not False)  # all options are checked before any file is read
+    if not dataset_id:
+        return resolved, None
+    dataset = read_dataset(dataset_id)
+    envs.check_action_space(dataset.env, discrete=wanted)
+    return config(dataset.env.discrete), dataset
+
+
+def start(
+    config: TrainConfig, dataset: OfflineDataset | None, out: Path, observer: Observer | None = None
+) -> Training:
+    """Make the run directory and a training that stands at its beginning.
+
+    Raises:
+        RefusedError: something stands at `out` already.
+        UsageError: the dataset is too small for the config.
+    """
+    RunDir.check_free(out)
+    transitions = dataset.transitions if dataset else None
+    training = Training(config, RunDir(out), transitions, observer)
+    RunDir.create(out, config, provenance() | {"dataset": _identity(dataset)})
+    return training
+
+
+def _identity(dataset: OfflineDataset | None) -> dict[str, str] | None:
+    return {"id": dataset.dataset_id, "sha256": dataset.sha256} if dataset else None
+
+
+def resume(path: Path, observer: Observer | None = None) -> Training:
+    """Continue a run from its newest whole checkpoint, or from its beginning when it has none.
+
+    Raises:
+        UsageError: `path` is no run directory, or its dataset is gone.
+        RefusedError: no checkpoint can be read, or the dataset is not the one that it began with.
+    """
+    run = RunDir.open(path)
+    config = run.config()
+    dataset = read_dataset(config.dataset) if config.dataset else None
+    if run.provenance().get("dataset") != _identity(dataset):
+        raise RefusedError(f"{path}: dataset {config.dataset} is not the one the run began with")
+    training = Training(config, run, dataset.transitions if dataset else None, observer)
+    checkpoint = run.load_checkpoint()
+    if checkpoint is None:
+        run.truncate_metrics(0)
+    else:
+        try:
+            training.restore(*checkpoint)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise RefusedError(f"{path}: its checkpoint does not fit its config: {error}") from None
+    return training
+
+
+def finish(run: RunDir, observer: Observer | None = None) -> dict[str, Any] | None:
+    """Evaluate the policies of a finished run and draw its figures.
+
+    `policy` is the one with the best validation mean, `last` the one at the end; both are judged on
+    the same held-out seeds. Returns the summary of `policy`; None when the run asks for no
+    evaluation (rho 1 makes no env).
+    """
+    config = run.config()
+    training_figure(run.metrics(), run.path / "training.png", title=run.path.name)
+    if not config.evaluation_episodes:
+        return None
+    summary = evaluate_policy(
+        run.path / "policy.safetensors", config.evaluation_episodes, observer=observer
+    )
+    last = run.path / "last.safetensors"
+    if last.read_bytes() != (run.path / "policy.safetensors").read_bytes():
+        end = evaluate_policy(last, config.evaluation_episodes, observer=observer)
+    else:
+        end = summary
+    summary["last"] = {k: v for k, v in end.items() if k not in ("returns", "seeds", "last")}
+    write_evaluation(run.path, summary)
+    return summary
+
+
+def evaluate_policy(
+    path: Path, episodes: int, *, stochastic: bool = False, observer: Observer | None = None
+) -> dict[str, Any]:
+    """Fly a policy file on the held-out seeds; see `summarise`.
+
+    Raises:
+        UsageError: no such file, or no episode asked for.
+        RefusedError: the file is no whole policy.
+    """
+    stored = load_policy(path)
+    return evaluate_act(
+        stored.env, policy_act(stored.policy, stochastic=stochastic), episodes, observer
+    )
+
+
+def evaluate_act(
+    env: envs.EnvInfo, act: Any, episodes: int, observer: Observer | None = None
+) -> dict[str, Any]:
+    """Fly any policy on the held-out seeds; see `summarise`. Raises UsageError for no episode."""
+    if episodes < 1:
+        raise UsageError(f"--episodes {episodes}: at least one")
+    observer = observer or Silent()
+    observer.phase("held-out episodes", episodes, 0)
+    flown = fly(
+        env,
+        act,
+        episodes,
+        on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
+    )
+    return summarise(flown)
+
+
+def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
+    """Write evaluation.json and evaluation.png (the paper's Fig. 5)."""
+    write_json(folder / "evaluation.json", summary)
+    evaluation_figure(summary["returns"], folder / "evaluation.png")
