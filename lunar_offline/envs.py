@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
@@ -20,6 +21,15 @@ LANDING_REWARD = 100.0
 CRASH_REWARD = -100.0
 MAIN_ENGINE_COST = 0.30
 SIDE_ENGINE_COST = 0.03
+
+DEFAULT_KWARGS: Mapping[str, Any] = {
+    "continuous": False,
+    "render_mode": None,
+    "gravity": -10.0,
+    "enable_wind": False,
+    "wind_power": 15.0,
+    "turbulence_power": 1.5,
+}
 
 OUTCOMES = ("landed", "crashed", "truncated")
 
@@ -65,10 +75,10 @@ class EnvInfo:
         """Length of an observation."""
         return 8
 
-    def spec(self) -> gym.envs.registration.EnvSpec:
+    def spec(self) -> EnvSpec:
         """Return the local registry's spec with our kwargs."""
         spec = gym.spec(self.env_id)
-        return gym.envs.registration.EnvSpec(
+        return EnvSpec(
             **{
                 name: getattr(spec, name)
                 for name in ("id", "entry_point", "reward_threshold", "max_episode_steps")
@@ -100,29 +110,28 @@ def lander(*, discrete: bool) -> EnvInfo:
 def match_spec(spec: Mapping[str, Any]) -> EnvInfo:
     """Find the env that a dataset's parsed `env_spec` names, and compare it with our own.
 
-    Nothing of `spec` is ever made or imported. Entry point and wrappers must be those of the local
-    registry, and the kwargs those of `DISCRETE` or `CONTINUOUS`.
+    Nothing of `spec` is ever made or imported. Entry point, wrappers and time limit must be those
+    of the local registry, and the kwargs the defaults, `continuous` apart.
 
     Raises:
         RefusedError: the spec names another env, other kwargs or other code.
     """
-    env_id = spec.get("id")
-    if env_id == "LunarLanderContinuous-v3":
-        raise RefusedError(
-            "the dataset's env is LunarLanderContinuous-v3; only LunarLander-v3 with "
-            "continuous=True is read"
-        )
+    env_id, kwargs = spec.get("id"), spec.get("kwargs") or {}
     if env_id != ENV_ID:
         raise RefusedError(f"the dataset's env is {env_id!r}; only {ENV_ID} is read")
-    kwargs = spec.get("kwargs") or {}
+    if not isinstance(kwargs, dict):
+        raise RefusedError(f"the dataset's env has kwargs {kwargs!r}")
+    own = {k: v for k, v in kwargs.items() if v != DEFAULT_KWARGS.get(k, ...)}
     for info in (DISCRETE, CONTINUOUS):
-        defaults = {"continuous": False} if info.discrete else {}
-        if kwargs == dict(info.kwargs) or kwargs == defaults:
+        if own == dict(info.kwargs):
             known = info.spec()
-            if spec.get("entry_point") != known.entry_point or spec.get("additional_wrappers"):
+            same = spec.get("entry_point") == known.entry_point and not spec.get(
+                "additional_wrappers"
+            )
+            if not same or spec.get("max_episode_steps") != known.max_episode_steps:
                 raise RefusedError(f"the dataset's env spec is not the registered {ENV_ID}")
             return info
-    raise RefusedError(f"the dataset's env has kwargs {kwargs!r}; only continuous=True is known")
+    raise RefusedError(f"the dataset's env has kwargs {own!r}; only continuous=True is known")
 
 
 def shaping(observations: NDArray[Any]) -> NDArray[np.float64]:

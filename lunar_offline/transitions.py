@@ -127,7 +127,7 @@ class Transitions:
         dtype = transition_dtype(
             first.observations.shape[1:], first.actions.shape[1:], first.actions.dtype
         )
-        records = np.empty(sum(len(e) for e in episodes), dtype)
+        records = np.zeros(sum(len(e) for e in episodes), dtype)
         fill_records(records, episodes)
         return cls(records)
 

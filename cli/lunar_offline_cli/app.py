@@ -5,7 +5,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from lunar_offline.errors import LunarOfflineError
@@ -18,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+# Typer brings its own copy of Click from 0.16 on; this is the base class of whichever it uses
+ClickError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Looking"
 app.command(rich_help_panel=START)(demo.demo)
@@ -63,12 +65,11 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except LunarOfflineError as error:
         _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        raise SystemExit(0) from None
-    except click.ClickException as error:
+    except ClickError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise SystemExit(0) from None
         _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)

@@ -24,7 +24,7 @@ def parse_id(dataset_id: str) -> tuple[str, int]:
     match = _ID.fullmatch(dataset_id)
     if match and all(len(part) >= 2 for part in match["name"].split("/")[:-1]):
         return match["name"], int(match["version"])
-    if re.fullmatch(r"(?:[-_A-Za-z0-9]+/)*[-_A-Za-z0-9]+", dataset_id):
+    if not match and re.fullmatch(r"(?:[-_A-Za-z0-9]+/)*[-_A-Za-z0-9]+", dataset_id):
         raise UsageError(f"dataset id {dataset_id!r} has no version; did you mean {dataset_id}-v0?")
     raise UsageError(f"{dataset_id!r} is no dataset id; one looks like lunar-sac-v0 or box2d/x-v1")
 

@@ -129,7 +129,7 @@ def _read_episodes(
             f"{path}: holds {steps} steps, metadata.json says {metadata.get('total_steps')}"
         )
     space = env.action_space
-    records = np.empty(
+    records = np.zeros(
         steps, transition_dtype((env.observation_size,), space.shape or (), space.dtype)
     )
     fill_records(records, episodes)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.resources import resources
 
 TIERS = ("expert", "medium", "random")
+THRESHOLDED = "thresholded:"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,24 @@ def random_act(env: EnvInfo) -> Act:
     return act
 
 
+def thresholded(act: Act) -> Act:
+    """Fly the discrete lander with a continuous policy: fire the engine that it wants to fire.
+
+    The discrete env fires one engine a step, at full power. Where the continuous action fires both
+    the main and a side engine, the one with the higher power is taken.
+    """
+
+    def discrete_act(
+        observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]
+    ) -> NDArray[Any]:
+        throttle, lateral = act(observations, rngs).T
+        side = np.where(np.abs(lateral) > 0.5, np.where(lateral < 0, 1, 3), 0)
+        main_wins = (throttle > 0) & ((side == 0) | ((throttle + 1) / 2 > np.abs(lateral)))
+        return np.where(main_wins, 2, side).astype(np.int64)
+
+    return discrete_act
+
+
 def policy_path(name: str) -> Path:
     """Return the policy file of a run directory or a file name.
 
@@ -84,7 +103,8 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
     """Find a policy by name.
 
     Args:
-        name: `expert`, `medium`, `random`, a run directory, or a `.safetensors` file.
+        name: `expert`, `medium`, `random`, a run directory, or a `.safetensors` file. With
+            `thresholded:` before it a continuous policy flies the discrete lander.
         discrete: action space; None takes the file's own, or discrete for a tier.
         stochastic: sample the actions; else argmax, or tanh(mu).
 
@@ -92,6 +112,11 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
         UsageError: nothing of that name, or its action space is the other one.
         RefusedError: the file is no whole policy.
     """
+    if name.startswith(THRESHOLDED):
+        inner = behavior_policy(
+            name.removeprefix(THRESHOLDED), discrete=False, stochastic=stochastic
+        )
+        return replace(inner, name=name, act=thresholded(inner.act), env=lander(discrete=True))
     if name == "random":
         env = lander(discrete=discrete is not False)
         return BehaviorPolicy(name, random_act(env), env, "lunar_offline/random", "")

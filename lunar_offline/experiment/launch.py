@@ -17,7 +17,7 @@ from lunar_offline.experiment.train import Training
 
 
 def resolve(
-    *, preset: str, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]
+    *, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]
 ) -> tuple[TrainConfig, OfflineDataset | None]:
     """Lay options over the config file over the preset, and read the dataset.
 
@@ -32,7 +32,7 @@ def resolve(
     wanted = discrete if discrete is not None else file.get("discrete")
 
     def config(discrete: bool) -> TrainConfig:
-        chosen = preset_values(given.get("preset", preset), discrete=discrete, rho=rho)
+        chosen = preset_values(given.get("preset", TrainConfig.preset), discrete=discrete, rho=rho)
         return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
 
     resolved = config(wanted is not False)  # all options are checked before any file is read

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from lunar_offline.envs import lander
+from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
+from lunar_offline.experiment.behavior import TIERS, behavior_policy, bundled_policy, reference_mean
+from lunar_offline.experiment.policy_file import FORMAT, load_policy, save_policy
+from lunar_offline.learn.policies import ActionSpec, act, make_policy
+from lunar_offline.seeding import Purpose, generator
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_a_policy_comes_back_whole(tmp_path: Path, discrete: bool) -> None:
+    env = lander(discrete=discrete)
+    policy = make_policy(
+        ActionSpec(discrete, env.action_size), 8, (16, 8), generator(0, Purpose.INITIALISATION)
+    )
+    path = tmp_path / "p.safetensors"
+    save_policy(path, policy, env, (16, 8), {"algorithm": "sac"})
+    stored = load_policy(path)
+    assert stored.env is env
+    assert stored.provenance == {"algorithm": "sac"}
+    states = np.linspace(-1, 1, 32, dtype=np.float32).reshape(4, 8)
+    assert np.array_equal(act(stored.policy, states, None), act(policy, states, None))
+    before = path.read_bytes()
+    save_policy(path, policy, env, (16, 8), {"algorithm": "sac"})
+    assert path.read_bytes() == before
+
+
+GOOD = {"continuous": False, "hidden": [4], "provenance": {}}
+TENSORS = {
+    "net.0.weight": torch.zeros(4, 8),
+    "net.0.bias": torch.zeros(4),
+    "net.2.weight": torch.zeros(4, 4),
+    "net.2.bias": torch.zeros(4),
+}
+
+
+@pytest.mark.parametrize(
+    ("header", "tensors", "reason"),
+    [
+        (None, TENSORS, "not a lunar-offline-policy-1 file"),
+        ("{", TENSORS, "header is damaged"),
+        (GOOD | {"hidden": [10**9]}, TENSORS, "header is damaged"),
+        (GOOD | {"hidden": []}, TENSORS, "header is damaged"),
+        (GOOD | {"continuous": 1}, TENSORS, "header is damaged"),
+        ({"hidden": [4]}, TENSORS, "header is damaged"),
+        (GOOD | {"hidden": [5]}, TENSORS, "not those of the announced network"),
+        (GOOD | {"continuous": True, "hidden": [3]}, TENSORS, "not those of the announced"),
+        (GOOD, {"net.0.weight": torch.zeros(4, 8)}, "not those of the announced network"),
+        (GOOD, TENSORS | {"extra": torch.zeros(1)}, "not those of the announced network"),
+        (GOOD, TENSORS | {"net.0.bias": torch.full((4,), torch.nan)}, "not finite float32"),
+        (GOOD, TENSORS | {"net.0.bias": torch.zeros(4).double()}, "not finite float32"),
+    ],
+)
+def test_a_hostile_policy_is_refused(tmp_path: Path, header, tensors, reason: str) -> None:
+    text = header if isinstance(header, str) else json.dumps(header)
+    metadata = {} if header is None else {"format": FORMAT, "policy": text}
+    (tmp_path / "p.safetensors").write_bytes(save(tensors, metadata))
+    with pytest.raises(RefusedError, match=reason):
+        load_policy(tmp_path / "p.safetensors")
+
+
+def test_garbage_and_nothing(tmp_path: Path) -> None:
+    (tmp_path / "p.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(RefusedError, match="p.safetensors"):
+        load_policy(tmp_path / "p.safetensors")
+    with pytest.raises(UsageError, match="no such policy file"):
+        load_policy(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("tier", ["expert", "medium"])
+def test_the_shipped_policies_are_what_their_cards_say(tier: str, discrete: bool) -> None:
+    path = bundled_policy(tier, discrete=discrete)
+    stored = load_policy(path)
+    assert stored.env.discrete == discrete
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["episodes"] == 1000
+    low, high = {"expert": (250 if discrete else 260, 320), "medium": (50, 150)}[tier]
+    assert low <= card["mean"] <= high
+    assert (path.parents[1] / "cards" / f"{path.stem}.md").is_file()
+
+
+def test_tiers_are_ordered() -> None:
+    for discrete in (True, False):
+        means = [reference_mean(tier, discrete=discrete) for tier in TIERS]
+        assert means == sorted(means, reverse=True)
+
+
+def test_unknown_policies(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no policy 'pro'"):
+        behavior_policy("pro", discrete=None)
+    with pytest.raises(UsageError, match="flies discrete actions"):
+        behavior_policy(str(bundled_policy("expert", discrete=True)), discrete=False)
+    assert issubclass(UsageError, LunarOfflineError)

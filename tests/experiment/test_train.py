@@ -1,0 +1,227 @@
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from lunar_offline.data.mixing import MixedSampler
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.launch import finish, resolve, resume, start
+from lunar_offline.experiment.train import Training
+
+SMALL = {
+    "pretrain_updates": 20,
+    "updates": 30,
+    "online_episodes": 3,
+    "warmup_steps": 50,
+    "validate_every": 2,
+    "validation_episodes": 2,
+    "evaluation_episodes": 3,
+    "batch_size": 32,
+    "utd_ratio": 0.25,
+    "agent": {"hidden": [16, 16]},
+}
+
+
+def begin(out: Path, **options) -> Training:
+    config, data = resolve(
+        discrete=options.pop("discrete", None), file=SMALL, options={"rho": 0.6} | options
+    )
+    return start(config, data, out)
+
+
+def policy_bytes(out: Path) -> list[bytes]:
+    return [(out / name).read_bytes() for name in ("policy.safetensors", "last.safetensors")]
+
+
+def test_a_mixed_run_leaves_its_record(random_dataset: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    training = begin(out, dataset=random_dataset)
+    training.train()
+    summary = finish(training.run)
+    assert summary is not None
+    for name in (
+        "config.toml provenance.json metrics.jsonl policy.safetensors evaluation.json "
+        "evaluation.png training.png"
+    ).split():
+        assert (out / name).stat().st_size > 0, name
+    assert any((out / "tensorboard").iterdir())
+    assert len(list((out / "checkpoints").iterdir())) <= 3
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["dataset"]["id"] == random_dataset
+    assert len(provenance["dataset"]["sha256"]) == 64
+    lines = training.run.metrics()
+    episodes = [line for line in lines if "episode_return" in line]
+    assert [line["episode"] for line in episodes] == [0, 1, 2]
+    assert set(episodes[0]) == set(
+        "episode env_step update_step episode_return length outcome".split()
+    )
+    steps = sum(line["length"] for line in episodes)
+    assert episodes[-1]["env_step"] == steps
+    assert episodes[-1]["update_step"] == 20 + int(steps * 0.25) - int(50 * 0.25)
+    # the first validation stands before the first online episode
+    assert next(line for line in lines if "validation_mean" in line)["env_step"] == 0
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    for key in (
+        "mean iqm sd min_window_100 crash_rate success_rate fuel frames regret_to_bound returns "
+        "seeds last"
+    ).split():
+        assert key in evaluation
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_online_sac_needs_no_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discrete: bool
+) -> None:
+    monkeypatch.setattr(
+        "lunar_offline.experiment.launch.read_dataset", lambda _: pytest.fail("dataset read")
+    )
+    training = begin(tmp_path / "run", rho=0.0, discrete=discrete, pretrain_updates=0)
+    training.train()
+    assert training.env_step > 50
+    assert training.agent.update_step > 0
+
+
+def test_rho_1_makes_no_env(
+    random_dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gym, "make", lambda *_, **__: pytest.fail("env made"))
+    training = begin(tmp_path / "run", dataset=random_dataset, rho=1.0, evaluation_episodes=0)
+    training.train()
+    assert finish(training.run) is None
+    assert training.agent.update_step == 30
+    assert training.env_step == 0
+
+
+@pytest.mark.parametrize("utd_ratio", [1.0, 3.0])
+def test_rho_holds_in_every_updates_batch(
+    random_dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utd_ratio: float
+) -> None:
+    shares: list[int] = []
+    sample = MixedSampler.sample
+
+    def spy(self: MixedSampler, rng: np.random.Generator):
+        batch = sample(self, rng)
+        shares.append(batch.n_offline)
+        return batch
+
+    monkeypatch.setattr(MixedSampler, "sample", spy)
+    training = begin(
+        tmp_path / "run",
+        dataset=random_dataset,
+        rho=0.25,
+        utd_ratio=utd_ratio,
+        online_episodes=1,
+        pretrain_updates=4,
+    )
+    training.train()
+    assert shares[:4] == [32] * 4
+    assert len(shares) == training.agent.update_step > 20
+    assert set(shares[4:]) == {8}
+
+
+def test_the_same_seed_gives_the_same_bytes(random_dataset: str, tmp_path: Path) -> None:
+    results = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        begin(tmp_path / name, dataset=random_dataset, seed=seed).train()
+        results.append(policy_bytes(tmp_path / name))
+    assert results[0] == results[1]
+    assert results[0] != results[2]
+
+
+@pytest.mark.parametrize("stop_after", ["pretraining", "episode"])
+@pytest.mark.parametrize("rho_mode", ["batch", "buffer"])
+def test_a_resumed_run_gives_the_same_bytes(
+    random_dataset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_after: str,
+    rho_mode: str,
+) -> None:
+    options = {"dataset": random_dataset, "rho_mode": rho_mode, "online_episodes": 4}
+    begin(tmp_path / "whole", **options).train()
+
+    class Stop(Exception):
+        pass
+
+    broken = begin(tmp_path / "broken", **options)
+    fly = Training._fly_episode
+
+    def stop(self: Training, env: gym.Env):
+        if self.episode == (0 if stop_after == "pretraining" else 3):
+            self._update(self._online, online=True)  # work that the checkpoint does not have
+            raise Stop
+        return fly(self, env)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_fly_episode", stop)
+        with pytest.raises(Stop):
+            broken.train()
+    resume(tmp_path / "broken").train()
+    assert policy_bytes(tmp_path / "broken") == policy_bytes(tmp_path / "whole")
+    plain = [
+        [{k: v for k, v in line.items() if k != "updates_per_s"} for line in run.metrics()]
+        for run in (broken.run, begin_run(tmp_path / "whole"))
+    ]
+    assert plain[0] == plain[1]
+
+
+def begin_run(path: Path):
+    from lunar_offline.experiment.run_dir import RunDir
+
+    return RunDir.open(path)
+
+
+def test_a_damaged_checkpoint_falls_back_and_says_so(random_dataset: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    training = begin(out, dataset=random_dataset)
+    training.train()
+    whole = policy_bytes(out)
+    newest = max((out / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:100])
+    again = resume(out)
+    assert again.notes == [
+        f"checkpoint {newest.name} is damaged; continuing from the one before"
+    ]
+    again.train()
+    assert policy_bytes(out) == whole
+    for checkpoint in (out / "checkpoints").iterdir():
+        checkpoint.write_bytes(b"")
+    with pytest.raises(RefusedError, match="no checkpoint can be read"):
+        resume(out)
+
+
+def test_a_run_refuses_another_dataset(random_dataset: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    begin(out, dataset=random_dataset).train()
+    path = out / "provenance.json"
+    provenance = json.loads(path.read_text())
+    provenance["dataset"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(provenance))
+    with pytest.raises(RefusedError, match="is not the one the run began with"):
+        resume(out)
+
+
+def test_an_existing_run_directory_is_refused(random_dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(RefusedError, match="exists already"):
+        begin(tmp_path / "run", dataset=random_dataset)
+
+
+def test_buffer_mode_needs_enough_episodes(random_dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"needs 27 offline ones; lunar-random-v0 has 12"):
+        begin(tmp_path / "run", dataset=random_dataset, rho=0.9, rho_mode="buffer")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_other_action_space_is_refused(random_dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="discrete, not continuous"):
+        begin(tmp_path / "run", dataset=random_dataset, discrete=False)
+
+
+def test_a_stop_return_stops(random_dataset: str, tmp_path: Path) -> None:
+    training = begin(tmp_path / "run", dataset=random_dataset, stop_return=-2000.0)
+    training.train()
+    assert training.episode == 0
+    assert training.stopped_early

@@ -1,0 +1,66 @@
+"""Each loss against numbers worked by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import tensor
+
+from lunar_offline.learn import losses
+from lunar_offline.learn.policies import ActionSet
+
+# two states, two actions, probabilities (1/4, 3/4) and (1/2, 1/2)
+WEIGHT_BN = tensor([[0.25, 0.75], [0.5, 0.5]])
+DISCRETE = ActionSet(tensor([[0, 1], [0, 1]]), WEIGHT_BN.log(), WEIGHT_BN)
+Q_KBN = tensor([[[1.0, 2.0], [3.0, 4.0]], [[2.0, 1.0], [5.0, 0.0]]])
+
+
+def test_soft_value_is_the_exact_expectation_of_the_minimum() -> None:
+    # minima: [1, 1], [3, 0]; entropies: 0.562335, ln 2
+    expected = [1.0 + 0.5 * 0.562335, 1.5 + 0.5 * math.log(2)]
+    assert losses.soft_value(Q_KBN, DISCRETE, 0.5).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_soft_value_of_samples_is_their_mean() -> None:
+    samples = ActionSet(torch.zeros(1, 2, 2), tensor([[-1.0, 3.0]]), tensor([[0.5, 0.5]]))
+    q_KBN = tensor([[[4.0, 2.0]], [[3.0, 5.0]]])
+    # minima 3 and 2, minus 0.1 * log-density
+    assert losses.soft_value(q_KBN, samples, 0.1).item() == pytest.approx((3.1 + 1.7) / 2)
+
+
+def test_only_terminations_cut_the_target() -> None:
+    rewards, value = tensor([1.0, 1.0]), tensor([10.0, 10.0])
+    terminations = tensor([True, False])
+    target = losses.td_target(rewards, terminations, value, 0.9)
+    assert target.tolist() == pytest.approx([1.0, 10.0])
+
+
+def test_critic_loss_is_half_the_mean_square_summed_over_critics() -> None:
+    q_KB = tensor([[1.0, 2.0], [3.0, 5.0]])
+    # errors: 0, 1 and 2, 4 -> (0 + 1) / 2 / 2 + (4 + 16) / 2 / 2
+    assert losses.critic_loss(q_KB, tensor([1.0, 1.0])).item() == pytest.approx(0.25 + 5.0)
+
+
+def test_policy_loss_is_minus_the_mean_soft_value() -> None:
+    expected = -(1.0 + 0.5 * 0.562335 + 1.5 + 0.5 * math.log(2)) / 2
+    assert losses.policy_loss(Q_KBN, DISCRETE, 0.5).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_entropy_by_hand() -> None:
+    assert losses.entropy(DISCRETE).item() == pytest.approx((0.562335 + math.log(2)) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize(("entropy", "sign"), [(0.1, -1.0), (0.5, 1.0)])
+def test_temperature_rises_when_entropy_is_short(entropy: float, sign: float) -> None:
+    log_temperature = tensor(0.0, requires_grad=True)
+    loss = losses.temperature_loss(log_temperature, tensor(entropy), 0.3)
+    (gradient,) = torch.autograd.grad(loss, [log_temperature])
+    # descent moves against the gradient: too little entropy raises the temperature
+    assert gradient.item() == pytest.approx(entropy - 0.3)
+    assert math.copysign(1.0, gradient.item()) == sign
+
+
+def test_lerp_by_hand() -> None:
+    target = tensor([1.0, 2.0])
+    losses.lerp_(target, tensor([2.0, 0.0]), 0.25)
+    assert target.tolist() == [1.25, 1.5]

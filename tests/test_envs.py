@@ -1,0 +1,79 @@
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from lunar_offline import envs
+from lunar_offline.envs import CONTINUOUS, DISCRETE, EnvInfo, match_spec
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.transitions import Episode
+
+
+@pytest.mark.parametrize("env", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
+def test_our_constants_are_the_real_env(env: EnvInfo) -> None:
+    made = env.make()
+    assert made.observation_space == env.observation_space
+    assert made.action_space == env.action_space
+    made.close()
+    assert env.spec().make is not None
+    assert match_spec(json.loads(env.spec().to_json())) is env
+
+
+def test_the_spec_of_a_made_env_is_known() -> None:
+    made = gym.make("LunarLander-v3", continuous=True, gravity=-10.0)
+    assert made.spec is not None
+    assert match_spec(json.loads(made.spec.to_json())) is CONTINUOUS
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": "CartPole-v1"}, "only LunarLander-v3 is read"),
+        ({"id": None}, "only LunarLander-v3 is read"),
+        ({"kwargs": {"gravity": -3.0}}, "has kwargs"),
+        ({"kwargs": {"enable_wind": True}}, "has kwargs"),
+        ({"kwargs": ["continuous"]}, "has kwargs"),
+        ({"entry_point": "os:system"}, "not the registered"),
+        ({"additional_wrappers": [{"name": "x", "entry_point": "os:system"}]}, "not the registered"),
+        ({"max_episode_steps": 5}, "not the registered"),
+    ],
+)
+def test_a_foreign_spec_is_refused(change: dict, reason: str) -> None:
+    spec = json.loads(DISCRETE.spec().to_json()) | change
+    with pytest.raises(RefusedError, match=reason):
+        match_spec(spec)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_returns_are_potential_fuel_and_end(
+    random_episodes: dict[bool, list[Episode]], discrete: bool
+) -> None:
+    # the identity behind the bound, fuel and outcome, on real episodes
+    for episode in random_episodes[discrete]:
+        end = {"landed": 100.0, "crashed": -100.0}[
+            envs.outcome(float(episode.rewards[-1]), terminated=bool(episode.terminations[-1]))
+        ]
+        # the env replaces the last reward by the end's, fuel and potential included
+        potential = envs.shaping(episode.observations)
+        parts = potential[-2] - potential[0] - envs.fuel(episode.actions[:-1]) + end
+        assert episode.episode_return == pytest.approx(parts, abs=2e-3)
+        assert episode.episode_return < envs.return_bound(episode.observations[0])
+
+
+def test_fuel_by_hand() -> None:
+    assert envs.fuel(np.array([0, 1, 2, 2, 3])) == pytest.approx(2 * 0.30 + 2 * 0.03)
+    actions = np.array([[-0.1, 0.5], [0.5, 0.6], [2.0, -1.0]], dtype=np.float32)
+    assert envs.fuel(actions) == pytest.approx(0.30 * (0.75 + 1.0) + 0.03 * (0.6 + 1.0), abs=1e-6)
+
+
+def test_outcomes() -> None:
+    assert envs.outcome(100.0, terminated=True) == "landed"
+    assert envs.outcome(-100.0, terminated=True) == "crashed"
+    assert envs.outcome(-1.3, terminated=False) == "truncated"
+
+
+def test_the_other_action_space_is_a_usage_error() -> None:
+    envs.check_action_space(DISCRETE, discrete=None)
+    with pytest.raises(UsageError, match="discrete, not continuous"):
+        envs.check_action_space(DISCRETE, discrete=False)
