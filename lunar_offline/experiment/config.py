@@ -201,6 +201,7 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
     values: dict[str, Any] = {"preset": preset, "discrete": discrete, "rho": rho}
     if preset == "paper":
         return values | {
+            "evaluation_episodes": 0 if rho == 1.0 else 1_000,
             "penalty_weight": 1.0,
             "online_penalty_weight": 1.0,
             "penalised_rows": "all",
@@ -215,6 +216,8 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
             },
         }
     return values | {
+        # rho 1 makes no env, so it is evaluated by a command of its own
+        "evaluation_episodes": 0 if rho == 1.0 else 1_000,
         "pretrain_updates": 0 if online_sac else 15_000,
         "random_steps": 5_000 if online_sac else 0,
         "warmup_steps": 5_000 if online_sac else 1_000,

@@ -266,7 +266,7 @@ class Training:
     def _checkpoint(self) -> None:
         records = np.ascontiguousarray(self.replay.records)
         tensors = self.agent.state_tensors() | {
-            "replay.records": torch.from_numpy(records.view(np.uint8).reshape(len(records), -1)),
+            "replay.records": torch.from_numpy(records.view(np.uint8).reshape(-1)),
             "replay.offline": torch.from_numpy(self.replay.offline),
         }
         counters = {
@@ -285,7 +285,7 @@ class Training:
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Continue from a checkpoint, with the metrics cut back to it."""
         self.agent.load_state_tensors(tensors, counters["update_step"])
-        raw = tensors["replay.records"].numpy().view(self.replay.records.dtype).reshape(-1)
+        raw = tensors["replay.records"].numpy().view(self.replay.records.dtype)
         self.replay.restore(raw, tensors["replay.offline"].numpy(), counters["cursor"])
         self.env_step, self.episode = counters["env_step"], counters["episode"]
         if counters["best_validation"] is not None:

@@ -1,0 +1,208 @@
+"""The command line: every mistake is one line with its exit code, and the main job works."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lunar_offline_cli.app import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+SMALL_TOML = """
+pretrain_updates = 20
+updates = 30
+online_episodes = 2
+warmup_steps = 50
+validate_every = 1
+validation_episodes = 2
+batch_size = 32
+utd_ratio = 0.25
+[agent]
+hidden = [16]
+"""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lunar-offline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL_TOML)
+    return path
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["collect"], ["train"], ["evaluate"], ["dataset"], ["video"], ["demo"]]
+)
+def test_help(run: Run, command: list[str]) -> None:
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_no_arguments_is_help_and_version_is_short(run: Run) -> None:
+    code, out, err = run()
+    assert code == 0
+    assert "collect" in out + err
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("lunar-offline 0.")
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['lunar-offline', '--help']\n"
+        "from lunar_offline_cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'gymnasium', 'minari', 'h5py', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_python_m_works() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "lunar_offline_cli", "--version"], capture_output=True, text=True
+    )
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("lunar-offline ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["fly"], 2, "No such command 'fly'"),
+        (["train", "--rate", "1"], 2, "No such option"),
+        (["train", "--rho", "much"], 2, "not a valid float"),
+        (["train"], 2, "needs a dataset"),
+        (["train", "--dataset", "none-v0"], 2, "make it with: lunar-offline collect"),
+        (["train", "--dataset", "lunar-sac"], 2, "did you mean lunar-sac-v0"),
+        (["train", "--dataset", "../x-v0"], 2, "is no dataset id"),
+        (["train", "--dataset", "lunar-random-v0", "--rho", "1.2"], 2, "outside 0 .. 1"),
+        (["train", "--dataset", "lunar-random-v0", "--rho", "0.001"], 2, "use a larger batch"),
+        (["train", "--dataset", "lunar-random-v0", "--rho", "0"], 2, "leave out --dataset"),
+        (["train", "--dataset", "lunar-random-v0", "--continuous"], 2, "discrete, not continuous"),
+        (["train", "--dataset", "lunar-random-v0", "--out", "."], 3, "exists already"),
+        (["train", "--dataset", "lunar-random-v0", "--rho-mode", "x"], 2, "not one of batch"),
+        (["train", "--config", "none.toml"], 2, "no such file"),
+        (["train", "--resume", "nowhere"], 2, "is not a run directory"),
+        (["train", "--resume", "x", "--seed", "1"], 2, "give it alone"),
+        (["collect", "--dataset", "lunar-random-v0"], 3, "next free version is lunar-random-v1"),
+        (["collect", "--dataset", "x-v0", "--episodes", "0"], 2, "at least one"),
+        (["collect", "--dataset", "x-v0", "--policy", "pro"], 2, "no policy 'pro'"),
+        (["collect", "--dataset", "x-v0", "--seed", "-1"], 2, "seed -1"),
+        (["evaluate", "nowhere"], 2, "no policy 'nowhere'"),
+        (["evaluate", "random", "--episodes", "0"], 2, "at least one"),
+        (["dataset", "show", "none-v0"], 2, "no dataset none-v0"),
+        (["video", "nowhere"], 2, "no evaluation.json"),
+        (["demo", "--out", "."], 3, "exists already"),
+    ],
+)
+def test_a_mistake_gets_one_line(
+    run: Run, random_dataset: str, tmp_path: Path, arguments: list[str], code: int, reason: str
+) -> None:
+    before = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*"))
+    got, out, err = run(*arguments)
+    assert (got, out) == (code, "")
+    assert err.startswith("lunar-offline: ")
+    assert err.count("\n") == 1
+    assert reason in err
+    assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
+
+
+def test_a_missing_optional_dependency_names_the_extra(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "evaluation.json").write_text('{"returns": [1.0]}')
+    code, _, err = run("video", "run", "--format", "mp4")
+    assert code == 2
+    assert "pip install 'lunar-offline[video]'" in err
+    assert err.count("\n") == 1
+
+
+def test_control_bytes_of_a_file_never_reach_the_terminal(run: Run, random_dataset: str) -> None:
+    from lunar_offline.data.ids import datasets_root
+
+    path = datasets_root() / random_dataset / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata["env_spec"] = json.dumps({"id": "\x1b[2Jboo\n"})
+    path.write_text(json.dumps(metadata))
+    code, _, err = run("dataset", "show", random_dataset)
+    assert code == 3
+    assert "\x1b" not in err
+    assert err.count("\n") == 1
+
+
+def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
+    code, out, _ = run("collect", "--episodes", 6, "--policy", "random", "--dataset", "x-v0")
+    assert code == 0
+    assert out.endswith("next: lunar-offline train --dataset x-v0 --rho 0.6\n")
+    code, out, _ = run("dataset", "list", "--json")
+    assert [row["dataset_id"] for row in json.loads(out)] == ["x-v0"]
+    code, out, _ = run("dataset", "show", "x-v0", "--json")
+    shown = json.loads(out)
+    assert (shown["episodes"], shown["actions"]) == (6, "discrete")
+    assert shown["recipe"]["policy"] == "random"
+
+    options = ["--config", small, "--evaluation-episodes", 5]
+    code, out, err = run("train", "--dataset", "x-v0", *options, "--out", "run")
+    assert code == 0
+    assert "run in run; next: lunar-offline video run" in out
+    assert "offline updates: 0/20" in err
+
+    code, out, _ = run("evaluate", "run", "--episodes", 4, "--json")
+    assert code == 0
+    assert json.loads(out)["episodes"] == 4
+    code, out, _ = run("video", "run", "--episode", "best,0")
+    assert code == 0
+    for name in ("best", "0"):
+        assert (tmp_path / "run" / f"episode-{name}.gif").read_bytes().startswith(b"GIF89a")
+    best = json.loads((tmp_path / "run" / "evaluation.json").read_text())["returns"]
+    # the film is of the very episode that was evaluated
+    assert f"return {max(best):.1f}," in out
+
+    code, out, _ = run("collect", "--episodes", 3, "--policy", "run", "--dataset", "y-v0", "--json")
+    assert code == 0
+    assert json.loads(out)["dataset_id"] == "y-v0"
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    run: Run, random_dataset: str, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lunar_offline.experiment.train import Training
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Training, "_fly_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        options = ["--config", small, "--evaluation-episodes", 2]
+        code, _, err = run("train", "--dataset", random_dataset, *options, "--out", "run")
+    assert code == 130
+    assert "continue with: lunar-offline train --resume run" in err
+    code, out, _ = run("train", "--resume", "run")
+    assert code == 0
+    assert "run in run" in out
+
+
+def test_rho_1_trains_without_an_evaluation(run: Run, random_dataset: str, small: Path) -> None:
+    code, out, _ = run(
+        "train", "--dataset", random_dataset, "--rho", 1, "--config", small, "--out", "run"
+    )
+    assert code == 0
+    assert "next: lunar-offline evaluate run" in out

@@ -1,0 +1,32 @@
+"""Learning, of minutes: `make test-slow`."""
+
+from pathlib import Path
+
+import pytest
+
+from lunar_offline.experiment.collection import collect_dataset
+from lunar_offline.experiment.launch import finish, resolve, start
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("discrete", [True, False], ids=["discrete", "continuous"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cql_sac_lands_from_offline_data_alone(tmp_path: Path, discrete: bool, seed: int) -> None:
+    collect_dataset("lunar-sac-v0", discrete=discrete, episodes=300)
+    config, data = resolve(
+        discrete=None,
+        file={},
+        options={
+            "dataset": "lunar-sac-v0",
+            "rho": 1.0,
+            "updates": 8_000,
+            "seed": seed,
+            "evaluation_episodes": 200,
+        },
+    )
+    training = start(config, data, tmp_path / "run")
+    training.train()
+    summary = finish(training.run)
+    assert summary is not None
+    assert summary["mean"] >= 200
