@@ -120,6 +120,8 @@ class TrainConfig:
             buffer_mode_episodes(self.rho, self.online_episodes)
         else:
             split_batch(self.rho, self.batch_size)
+        if self.rho == 0.0 and self.pretrain_updates:
+            raise UsageError("rho 0 has no dataset to pretrain on: set pretrain_updates to 0")
         if self.rho == 0.0 and self.dataset:
             raise UsageError("rho 0 uses no dataset: leave out --dataset, or raise --rho")
         if self.rho > 0.0 and not self.dataset:
@@ -222,7 +224,12 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
         "random_steps": 5_000 if online_sac else 0,
         "warmup_steps": 5_000 if online_sac else 1_000,
         "online_penalty_weight": 0.1 if discrete else 0.0,
-        "agent": {"entropy_fraction": 0.1, "n_proposals": 4, "initial_temperature": 0.1},
+        "agent": {
+            "hidden": [128, 128],
+            "entropy_fraction": 0.1,
+            "n_proposals": 4,
+            "initial_temperature": 0.1,
+        },
     }
 
 

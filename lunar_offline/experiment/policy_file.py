@@ -16,6 +16,7 @@ from lunar_offline.learn.policies import ActionSpec, Policy, make_policy
 from lunar_offline.seeding import Purpose, generator
 
 FORMAT = "lunar-offline-policy-1"
+METADATA_KEY = "lunar_offline"
 MAX_BYTES = 64 << 20
 
 
@@ -32,9 +33,15 @@ def save_policy(
     path: Path, policy: Policy, env: EnvInfo, hidden: tuple[int, ...], provenance: dict[str, Any]
 ) -> None:
     """Write a policy atomically."""
-    header = {"continuous": not env.discrete, "hidden": list(hidden), "provenance": provenance}
+    header = {
+        "format": FORMAT,
+        "continuous": not env.discrete,
+        "hidden": list(hidden),
+        "provenance": provenance,
+    }
     tensors = {name: value.cpu() for name, value in policy.net.named_tensors().items()}
-    metadata = {"format": FORMAT, "policy": json.dumps(header, sort_keys=True)}
+    # one key alone: safetensors writes several in no fixed order
+    metadata = {METADATA_KEY: json.dumps(header, sort_keys=True)}
     write_atomic(path, save(tensors, metadata))
 
 
@@ -53,9 +60,9 @@ def load_policy(path: Path) -> StoredPolicy:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if METADATA_KEY not in metadata:
                 raise RefusedError(f"{path}: not a {FORMAT} file")
-            env, hidden, provenance = _header(path, metadata.get("policy", ""))
+            env, hidden, provenance = _header(path, metadata[METADATA_KEY])
             spec = ActionSpec(env.discrete, env.action_size)
             rng = generator(0, Purpose.INITIALISATION)
             policy = make_policy(spec, env.observation_size, hidden, rng)
@@ -78,11 +85,12 @@ def _header(path: Path, text: str) -> tuple[EnvInfo, tuple[int, ...], dict[str, 
     try:
         header = json.loads(text)
         continuous, hidden = header["continuous"], header["hidden"]
-        provenance = header["provenance"]
+        provenance, written_as = header["provenance"], header["format"]
     except (ValueError, KeyError, TypeError):
         raise RefusedError(f"{path}: the policy header is damaged") from None
     plausible = (
-        isinstance(continuous, bool)
+        written_as == FORMAT
+        and isinstance(continuous, bool)
         and isinstance(provenance, dict)
         and isinstance(hidden, list)
         and 1 <= len(hidden) <= 8

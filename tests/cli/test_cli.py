@@ -87,7 +87,7 @@ def test_python_m_works() -> None:
     [
         (["fly"], 2, "No such command 'fly'"),
         (["train", "--rate", "1"], 2, "No such option"),
-        (["train", "--rho", "much"], 2, "not a valid float"),
+        (["train", "--rho", "much"], 2, "Invalid value for '--rho'"),
         (["train"], 2, "needs a dataset"),
         (["train", "--dataset", "none-v0"], 2, "make it with: lunar-offline collect"),
         (["train", "--dataset", "lunar-sac"], 2, "did you mean lunar-sac-v0"),

@@ -38,7 +38,8 @@ def test_the_paper_preset_is_section_2_8() -> None:
     [
         ({"rho": 1.5}, "rho 1.5 is outside"),
         ({"rho": 0.001}, "use a larger batch"),
-        ({"rho": 0.0}, "rho 0 uses no dataset"),
+        ({"rho": 0.0, "pretrain_updates": 0}, "rho 0 uses no dataset"),
+        ({"rho": 0.0, "dataset": ""}, "set pretrain_updates to 0"),
         ({"dataset": ""}, "needs a dataset"),
         ({"seed": -1}, "seed -1"),
         ({"algorithm": "td3"}, "algorithm 'td3' is not one of cql-sac, sac"),

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from lunar_offline.envs import lander
 from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
 from lunar_offline.experiment.behavior import TIERS, behavior_policy, bundled_policy, reference_mean
-from lunar_offline.experiment.policy_file import FORMAT, load_policy, save_policy
+from lunar_offline.experiment.policy_file import FORMAT, METADATA_KEY, load_policy, save_policy
 from lunar_offline.learn.policies import ActionSpec, act, make_policy
 from lunar_offline.seeding import Purpose, generator
 
@@ -32,7 +32,7 @@ def test_a_policy_comes_back_whole(tmp_path: Path, discrete: bool) -> None:
     assert path.read_bytes() == before
 
 
-GOOD = {"continuous": False, "hidden": [4], "provenance": {}}
+GOOD = {"format": FORMAT, "continuous": False, "hidden": [4], "provenance": {}}
 TENSORS = {
     "net.0.weight": torch.zeros(4, 8),
     "net.0.bias": torch.zeros(4),
@@ -47,6 +47,7 @@ TENSORS = {
         (None, TENSORS, "not a lunar-offline-policy-1 file"),
         ("{", TENSORS, "header is damaged"),
         (GOOD | {"hidden": [10**9]}, TENSORS, "header is damaged"),
+        (GOOD | {"format": "policy-2"}, TENSORS, "header is damaged"),
         (GOOD | {"hidden": []}, TENSORS, "header is damaged"),
         (GOOD | {"continuous": 1}, TENSORS, "header is damaged"),
         ({"hidden": [4]}, TENSORS, "header is damaged"),
@@ -60,7 +61,7 @@ TENSORS = {
 )
 def test_a_hostile_policy_is_refused(tmp_path: Path, header, tensors, reason: str) -> None:
     text = header if isinstance(header, str) else json.dumps(header)
-    metadata = {} if header is None else {"format": FORMAT, "policy": text}
+    metadata = {} if header is None else {METADATA_KEY: text}
     (tmp_path / "p.safetensors").write_bytes(save(tensors, metadata))
     with pytest.raises(RefusedError, match=reason):
         load_policy(tmp_path / "p.safetensors")

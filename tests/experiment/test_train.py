@@ -77,7 +77,9 @@ def test_online_sac_needs_no_dataset(
     monkeypatch.setattr(
         "lunar_offline.experiment.launch.read_dataset", lambda _: pytest.fail("dataset read")
     )
-    training = begin(tmp_path / "run", rho=0.0, discrete=discrete, pretrain_updates=0)
+    training = begin(
+        tmp_path / "run", rho=0.0, discrete=discrete, pretrain_updates=0, random_steps=20
+    )
     training.train()
     assert training.env_step > 50
     assert training.agent.update_step > 0
@@ -150,7 +152,7 @@ def test_a_resumed_run_gives_the_same_bytes(
 
     def stop(self: Training, env: gym.Env):
         if self.episode == (0 if stop_after == "pretraining" else 3):
-            self._update(self._online, online=True)  # work that the checkpoint does not have
+            self._update(self._pretraining, online=True)  # work that no checkpoint has
             raise Stop
         return fly(self, env)
 
