@@ -15,11 +15,10 @@ from lunar_offline.transitions import Episode
 
 
 @pytest.fixture(autouse=True)
-def _own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
-    yield
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,10 @@ def test_the_spec_of_a_made_env_is_known() -> None:
         ({"kwargs": {"enable_wind": True}}, "has kwargs"),
         ({"kwargs": ["continuous"]}, "has kwargs"),
         ({"entry_point": "os:system"}, "not the registered"),
-        ({"additional_wrappers": [{"name": "x", "entry_point": "os:system"}]}, "not the registered"),
+        (
+            {"additional_wrappers": [{"name": "x", "entry_point": "os:system"}]},
+            "not the registered",
+        ),
         ({"max_episode_steps": 5}, "not the registered"),
     ],
 )

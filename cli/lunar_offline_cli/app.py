@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 
 # Typer brings its own copy of Click from 0.16 on; this is the base class of whichever it uses
-ClickError: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+ClickError: type[Any] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
 
 START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Looking"
 app.command(rich_help_panel=START)(demo.demo)
@@ -65,12 +67,14 @@ def main() -> NoReturn:
         code = app(standalone_mode=False)
     except LunarOfflineError as error:
         _fail(str(error), error.exit_code)
-    except ClickError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            raise SystemExit(0) from None
-        _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
+    except Exception as error:
+        if not isinstance(error, ClickError):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise SystemExit(0) from None
+        _fail(error.format_message(), error.exit_code)
     raise SystemExit(code or 0)

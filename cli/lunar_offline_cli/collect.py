@@ -19,7 +19,9 @@ def collect(
     discrete: Annotated[
         bool | None,
         typer.Option(
-            "--discrete/--continuous", help="Action space. [default: the policy's, else discrete]"
+            "--discrete/--continuous",
+            help="Action space.",
+            show_default="the policy's, else discrete",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of env resets and action noise.")] = 0,

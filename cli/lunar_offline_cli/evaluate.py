@@ -17,18 +17,20 @@ def evaluate(
     ],
     episodes: Annotated[int, typer.Option(help="Held-out episodes.")] = 1000,
     stochastic: Annotated[
-        bool, typer.Option("--stochastic", help="Sample the actions. [default: argmax / tanh(mu)]")
+        bool,
+        typer.Option("--stochastic", help="Sample the actions.", show_default="argmax, tanh(mu)"),
     ] = False,
     discrete: Annotated[
         bool | None,
         typer.Option(
             "--discrete/--continuous",
-            help="Action space of expert, medium, random. [default: discrete]",
+            help="Action space of expert, medium, random.",
+            show_default="discrete",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for evaluation.json and .png. [default: the run directory]"),
+        typer.Option(help="Folder for evaluation.json and .png.", show_default="the run directory"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json.")] = False,
 ) -> None:

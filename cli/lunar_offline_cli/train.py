@@ -8,79 +8,81 @@ import typer
 
 from lunar_offline.errors import UsageError
 
+DATA, LEARNING, RUN = "Data and mix", "Learning", "The run"
+
+
+def _option(text: str, default: str, panel: str, *names: str) -> Any:
+    """An option whose default is the preset's, so None stands for "not given"."""
+    return typer.Option(*names, help=text, show_default=default, rich_help_panel=panel)
+
 
 def train(
     dataset: Annotated[
-        str | None, typer.Option(help="Minari dataset id; none for rho 0.", show_default=False)
+        str | None, _option("Minari dataset id; none for rho 0.", "none", DATA)
     ] = None,
     rho: Annotated[
         float | None,
-        typer.Option(
-            help="Offline fraction of every batch: 0 is online SAC, 1 makes no env. [default: 0.6]"
+        _option(
+            "Offline fraction of every batch: 0 is online SAC, 1 makes no env.",
+            "0.6",
+            DATA,
         ),
     ] = None,
     rho_mode: Annotated[
         str | None,
-        typer.Option(
-            help="batch: exact in every batch; buffer: the paper's shared buffer, rho of all "
-            "episodes. [default: batch]"
+        _option(
+            "batch: exact in every batch; buffer: one shared buffer, rho of all episodes.",
+            "batch",
+            DATA,
         ),
-    ] = None,
-    algorithm: Annotated[
-        str | None, typer.Option(help="cql-sac, or sac: no penalty. [default: cql-sac]")
-    ] = None,
-    penalty: Annotated[str | None, typer.Option(help="cql-h or none. [default: cql-h]")] = None,
-    penalty_weight: Annotated[
-        float | None, typer.Option(help="Weight of the penalty offline. [default: 1]")
-    ] = None,
-    online_penalty_weight: Annotated[
-        float | None,
-        typer.Option(help="The same once online. [default: 0.1 discrete, 0 continuous]"),
-    ] = None,
-    penalised_rows: Annotated[
-        str | None,
-        typer.Option(help="Rows in the penalty: offline or all. [default: offline]"),
-    ] = None,
-    pretrain_updates: Annotated[
-        int | None,
-        typer.Option(help="Offline updates before the first online episode. [default: 15000]"),
-    ] = None,
-    updates: Annotated[
-        int | None, typer.Option(help="Updates in all, at rho 1. [default: 30000]")
-    ] = None,
-    online_episodes: Annotated[
-        int | None, typer.Option(help="Online training episodes. [default: 200]")
-    ] = None,
-    stop_return: Annotated[
-        float | None,
-        typer.Option(help="Stop once a validation mean reaches this return. [default: never]"),
-    ] = None,
-    evaluation_episodes: Annotated[
-        int | None,
-        typer.Option(help="Held-out episodes at the end. [default: 1000; 0 at rho 1]"),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="best, or paper: section 2.8. [default: best]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file with any key of a run's config.toml.")
     ] = None,
     discrete: Annotated[
         bool | None,
-        typer.Option(
-            "--discrete/--continuous", help="Action space. [default: the dataset's, else discrete]"
-        ),
+        _option("Action space.", "the dataset's, else discrete", DATA, "--discrete/--continuous"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything. [default: 0]")] = None,
-    threads: Annotated[int | None, typer.Option(help="Torch threads. [default: 1]")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto or fp32. [default: auto]")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda. [default: cpu]")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run directory to make. [default: runs/NAME]")
+    preset: Annotated[
+        str | None, _option("best, or paper: its section 2.8.", "best", LEARNING)
     ] = None,
+    config: Annotated[
+        Path | None, _option("TOML with any key of a run's config.toml.", "none", LEARNING)
+    ] = None,
+    algorithm: Annotated[
+        str | None, _option("cql-sac, or sac: no penalty.", "cql-sac", LEARNING)
+    ] = None,
+    penalty: Annotated[str | None, _option("cql-h or none.", "cql-h", LEARNING)] = None,
+    penalty_weight: Annotated[
+        float | None, _option("Weight of the penalty offline.", "1", LEARNING)
+    ] = None,
+    online_penalty_weight: Annotated[
+        float | None,
+        _option("The same once online.", "0.1 discrete, 0 continuous", LEARNING),
+    ] = None,
+    penalised_rows: Annotated[
+        str | None, _option("Rows in the penalty: offline or all.", "offline", LEARNING)
+    ] = None,
+    pretrain_updates: Annotated[
+        int | None, _option("Offline updates before going online.", "15000", LEARNING)
+    ] = None,
+    updates: Annotated[int | None, _option("Updates in all, at rho 1.", "30000", LEARNING)] = None,
+    online_episodes: Annotated[
+        int | None, _option("Online training episodes.", "200", LEARNING)
+    ] = None,
+    stop_return: Annotated[
+        float | None,
+        _option("Stop once a validation mean reaches this return.", "never", LEARNING),
+    ] = None,
+    seed: Annotated[int | None, _option("Seed of everything.", "0", RUN)] = None,
+    out: Annotated[Path | None, _option("Run directory to make.", "runs/NAME", RUN)] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run directory; takes no other option.")
+        Path | None,
+        _option("Continue this run directory; takes no other option.", "none", RUN),
     ] = None,
+    evaluation_episodes: Annotated[
+        int | None, _option("Held-out episodes at the end.", "1000; 0 at rho 1", RUN)
+    ] = None,
+    threads: Annotated[int | None, _option("Torch threads.", "1", RUN)] = None,
+    precision: Annotated[str | None, _option("auto or fp32.", "auto", RUN)] = None,
+    device: Annotated[str | None, _option("cpu or cuda.", "cpu", RUN)] = None,
 ) -> None:
     """Train CQL-SAC, or SAC, from a dataset id."""
     names = [
@@ -129,7 +131,7 @@ def _run(out: Path, fresh: Any) -> None:
 
     again = f"lunar-offline train --resume {shlex.quote(str(out))}"
     with Bars() as bars:
-        training = resume(out, bars) if fresh is None else start(*fresh, out, bars)
+        training = resume(out, bars) if fresh is None else start(fresh[0], fresh[1], out, bars)
         for line in training.notes:
             typer.echo(line, err=True)
         try:

@@ -98,7 +98,7 @@ def read_metadata(data: Path) -> tuple[dict[str, Any], EnvInfo]:
 def _space_as_json(space: Any) -> Any:
     from minari.serialization import serialize_space  # slow import, needed only here
 
-    return json.loads(serialize_space(space))
+    return json.loads(str(serialize_space(space)))
 
 
 def _one_line(error: BaseException) -> str:

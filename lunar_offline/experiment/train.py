@@ -50,6 +50,8 @@ class Training:
         observer: Observer | None = None,
     ) -> None:
         self.config, self.run, self.observer = config, run, observer or Silent()
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: no CUDA device is there; leave it out")
         torch.set_num_threads(config.threads)
         self.env = envs.lander(discrete=config.discrete)
         self.agent = Agent(

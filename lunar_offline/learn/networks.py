@@ -137,9 +137,10 @@ class Ensemble(nn.Module):
         super().__init__()
         self.layout = layout
         pieces = []
+        bound = np.float32(0.0)
         for _, kind, shape in layout.shapes * layout.members:
             size = math.prod(shape)
-            if kind == "weight":
+            if kind == "weight":  # its bias follows, with the same bound
                 bound = np.float32(shape[1] ** -0.5)
             if kind in ("weight", "bias"):
                 pieces.append(rng.random(size, dtype=np.float32) * (2 * bound) - bound)

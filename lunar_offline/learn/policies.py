@@ -48,7 +48,7 @@ class Proposals(NamedTuple):
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """What a policy must know of an action space: `size` actions, or `size` dimensions in [-1, 1]."""
+    """What a policy knows of an action space: `size` actions, or dimensions in [-1, 1]."""
 
     discrete: bool
     size: int

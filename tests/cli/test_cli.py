@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from lunar_offline_cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -188,9 +187,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     from lunar_offline.experiment.train import Training
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Training, "_fly_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
+        patch.setattr(Training, "_fly_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         options = ["--config", small, "--evaluation-episodes", 2]
         code, _, err = run("train", "--dataset", random_dataset, *options, "--out", "run")
     assert code == 130

@@ -62,7 +62,7 @@ def test_minari_takes_it(random_episodes, discrete: bool) -> None:
     assert metadata["algorithm_name"] == "lunar_offline/random"
     assert metadata["ref_max_score"] == 260.0
     assert metadata[METADATA_KEY]["recipe"] == {"seed": 3}
-    stored = list(dataset.storage.get_episode_metadata([0]))[0]
+    stored = next(iter(dataset.storage.get_episode_metadata([0])))
     assert stored["seed"] == episodes[0].seed
     assert stored["rewards_sum"] == pytest.approx(episodes[0].episode_return)
     for recovered in (dataset.recover_environment(), dataset.recover_environment(eval_env=True)):

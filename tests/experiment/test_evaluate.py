@@ -29,9 +29,7 @@ def episode(rewards: list[float], *, terminated: bool) -> Episode:
     flags[0 if terminated else 1, -1] = True
     observations = np.zeros((n + 1, 8), dtype=np.float32)
     observations[0, 1] = 1.4  # shaping -140, bound 260
-    return Episode(
-        observations, np.full(n, 2), np.array(rewards), flags[0], flags[1], seed=n
-    )
+    return Episode(observations, np.full(n, 2), np.array(rewards), flags[0], flags[1], seed=n)
 
 
 def test_a_summary_by_hand() -> None:

@@ -8,7 +8,13 @@ from safetensors.torch import save
 
 from lunar_offline.envs import lander
 from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
-from lunar_offline.experiment.behavior import TIERS, behavior_policy, bundled_policy, reference_mean
+from lunar_offline.experiment.behavior import (
+    TIERS,
+    behavior_policy,
+    bundled_policy,
+    reference_mean,
+    thresholded,
+)
 from lunar_offline.experiment.policy_file import FORMAT, METADATA_KEY, load_policy, save_policy
 from lunar_offline.learn.policies import ActionSpec, act, make_policy
 from lunar_offline.seeding import Purpose, generator
@@ -69,7 +75,7 @@ def test_a_hostile_policy_is_refused(tmp_path: Path, header, tensors, reason: st
 
 def test_garbage_and_nothing(tmp_path: Path) -> None:
     (tmp_path / "p.safetensors").write_bytes(b"\xff" * 100)
-    with pytest.raises(RefusedError, match="p.safetensors"):
+    with pytest.raises(RefusedError, match=r"p\.safetensors"):
         load_policy(tmp_path / "p.safetensors")
     with pytest.raises(UsageError, match="no such policy file"):
         load_policy(tmp_path / "none.safetensors")
@@ -100,3 +106,16 @@ def test_unknown_policies(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="flies discrete actions"):
         behavior_policy(str(bundled_policy("expert", discrete=True)), discrete=False)
     assert issubclass(UsageError, LunarOfflineError)
+
+
+def test_a_continuous_policy_flies_the_discrete_lander_through_thresholds() -> None:
+    wanted = np.array(
+        [[-0.5, 0.2], [0.1, 0.0], [-0.1, -0.9], [-0.1, 0.7], [0.9, 0.6], [0.1, -0.8]],
+        dtype=np.float32,
+    )
+    actions = thresholded(lambda observations, rngs: wanted)(np.zeros((6, 8), np.float32), [])
+    # nothing; main; left; right; main is stronger (0.95); side is stronger (0.8 against 0.55)
+    assert actions.tolist() == [0, 2, 1, 3, 2, 1]
+    flying = behavior_policy("thresholded:expert", discrete=None)
+    assert flying.env is lander(discrete=True)
+    assert len(flying.sha256) == 64

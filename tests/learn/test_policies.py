@@ -37,9 +37,7 @@ def test_tanh_log_prob_matches_torch_distributions() -> None:
         torch.distributions.Normal(mu, sigma), torch.distributions.TanhTransform(cache_size=1)
     )
     expected = reference.log_prob(reference.transforms[0](before)).sum(-1)
-    assert torch.allclose(
-        tanh_gaussian_log_prob(before, noise, sigma.log()), expected, atol=1e-4
-    )
+    assert torch.allclose(tanh_gaussian_log_prob(before, noise, sigma.log()), expected, atol=1e-4)
 
 
 def test_tanh_log_prob_stays_finite_where_tanh_saturates() -> None:
