@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -34,7 +33,9 @@ app.command(rich_help_panel=LOOK)(video.video)
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"lunar-offline {version('lunar-offline')}")
+        from lunar_offline import __version__
+
+        typer.echo(f"lunar-offline {__version__}")
         raise typer.Exit
 
 
@@ -74,7 +75,8 @@ def main() -> NoReturn:
     except Exception as error:
         if not isinstance(error, ClickError):
             raise
-        if type(error).__name__ == "NoArgsIsHelpError":
+        usage: Any = error
+        if type(usage).__name__ == "NoArgsIsHelpError":
             raise SystemExit(0) from None
-        _fail(error.format_message(), error.exit_code)
+        _fail(usage.format_message(), usage.exit_code)
     raise SystemExit(code or 0)
