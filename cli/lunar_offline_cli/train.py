@@ -52,24 +52,22 @@ def train(
     penalty: Annotated[str | None, _option("cql-h or none.", "cql-h", LEARNING)] = None,
     penalty_weight: Annotated[
         float | None,
-        _option("Weight of the penalty offline.", "5 discrete, 1 continuous", LEARNING),
+        _option("Weight of the penalty offline.", "5", LEARNING),
     ] = None,
     online_penalty_weight: Annotated[
         float | None,
-        _option("The same once online.", "1 discrete, 0 continuous", LEARNING),
+        _option("The same once online.", "1", LEARNING),
     ] = None,
     penalised_rows: Annotated[
         str | None, _option("Rows in the penalty: offline or all.", "offline", LEARNING)
     ] = None,
     pretrain_updates: Annotated[
         int | None,
-        _option(
-            "Offline updates before going online.", "8000 discrete, 15000 continuous", LEARNING
-        ),
+        _option("Offline updates before going online.", "8000", LEARNING),
     ] = None,
     updates: Annotated[
         int | None,
-        _option("Updates in all, at rho 1.", "10000 discrete, 30000 continuous", LEARNING),
+        _option("Updates in all, at rho 1.", "10000", LEARNING),
     ] = None,
     online_episodes: Annotated[
         int | None, _option("Online training episodes.", "200", LEARNING)

@@ -223,26 +223,21 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
         "random_steps": 5_000 if online_sac else 0,
         "warmup_steps": 5_000 if online_sac else 1_000,
     }
-    # A discrete policy saturates where Q differs by much more than the temperature and then no
-    # longer follows Q: it starts soft, with temperature 1, and keeps more of its entropy.
-    if discrete:
-        return values | {
-            "pretrain_updates": 0 if online_sac else 8_000,
-            "updates": 10_000,
-            "utd_ratio": 0.5,
-            "penalty_weight": 5.0,
-            "online_penalty_weight": 1.0,
-            "agent": {
-                "hidden": [128, 128],
-                "learning_rate": 1e-3,
-                "entropy_fraction": 0.3,
-                "initial_temperature": 1.0,
-            },
-        }
+    # A policy saturates where Q differs by much more than the temperature, and then no longer
+    # follows Q: it starts soft, with temperature 1, and a discrete one keeps more of its entropy.
     return values | {
-        "pretrain_updates": 0 if online_sac else 15_000,
-        "online_penalty_weight": 0.0,
-        "agent": {"hidden": [128, 128], "n_proposals": 4, "initial_temperature": 0.1},
+        "pretrain_updates": 0 if online_sac else 8_000,
+        "updates": 10_000,
+        "utd_ratio": 0.5,
+        "penalty_weight": 5.0,
+        "online_penalty_weight": 1.0,
+        "agent": {
+            "hidden": [128, 128],
+            "learning_rate": 1e-3 if discrete else 7e-4,
+            "entropy_fraction": 0.3,
+            "initial_temperature": 1.0,
+            "n_proposals": 2,
+        },
     }
 
 
