@@ -228,7 +228,7 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
     return values | {
         "pretrain_updates": 0 if online_sac else 8_000,
         "updates": 10_000,
-        "utd_ratio": 0.25,
+        "utd_ratio": 1.0 if online_sac else 0.25,
         "validate_every": 20,
         "penalty_weight": 5.0,
         "online_penalty_weight": 1.0,
