@@ -42,7 +42,7 @@ def evaluation_figure(returns: list[float], path: Path) -> None:
     axes.set(
         xlabel="held-out episode", ylabel="return", title=f"Evaluation: mean {values.mean():.1f}"
     )
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
     figure.savefig(path)
 
 
@@ -70,5 +70,5 @@ def training_figure(metrics: list[dict[str, Any]], path: Path, *, title: str) ->
         )
     axes.set(xlabel="online episodes", ylabel="return", title=title)
     if episodes or validations:
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
     figure.savefig(path)
