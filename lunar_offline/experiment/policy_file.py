@@ -39,7 +39,7 @@ def save_policy(
         "hidden": list(hidden),
         "provenance": provenance,
     }
-    tensors = {name: value.cpu() for name, value in policy.net.named_tensors().items()}
+    tensors = {name: value.cpu().contiguous() for name, value in policy.net.named_tensors().items()}
     # one key alone: safetensors writes several in no fixed order
     metadata = {METADATA_KEY: json.dumps(header, sort_keys=True)}
     write_atomic(path, save(tensors, metadata))

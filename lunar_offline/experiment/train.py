@@ -23,6 +23,7 @@ from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.learn.agent import Agent, Batch
+from lunar_offline.learn.memory import keep_freed_memory
 from lunar_offline.learn.policies import ActionSpec, act
 from lunar_offline.seeding import Purpose, episode_seed, generator
 from lunar_offline.transitions import Transitions, transition_dtype
@@ -53,6 +54,7 @@ class Training:
         if config.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: no CUDA device is there; leave it out")
         torch.set_num_threads(config.threads)
+        keep_freed_memory()
         self.env = envs.lander(discrete=config.discrete)
         self.agent = Agent(
             config.agent,

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from lunar_offline.learn import losses
-from lunar_offline.learn.penalties import logsumexp_gap
+from lunar_offline.learn.adam import Adam
+from lunar_offline.learn.networks import Values
+from lunar_offline.learn.penalties import logsumexp_gap_and_gradient
 from lunar_offline.learn.policies import (
     ActionSpec,
     Critic,
     Policy,
+    Proposals,
     default_target_entropy,
     make_critic,
     make_policy,
@@ -104,7 +107,7 @@ class Agent:
         self.critic.to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(
-            float(np.log(config.initial_temperature)), device=self.device, requires_grad=True
+            float(np.log(config.initial_temperature)), device=self.device
         )
         self.target_entropy = default_target_entropy(spec, config.entropy_fraction)
         self.parameters = {
@@ -113,13 +116,16 @@ class Agent:
             "temperature": self.log_temperature,
         }
         self.optimizers = {
-            name: torch.optim.Adam([parameter], lr=config.learning_rate, fused=True)
+            name: Adam(parameter, config.learning_rate)
             for name, parameter in self.parameters.items()
         }
         self.update_step = 0
 
+    @torch.no_grad()
     def update(self, batch: Batch, penalty_weight: float) -> dict[str, Tensor]:
-        """Take one step on critics, policy, temperature and targets, in this order.
+        """Take one step on critics, policy, temperature and targets.
+
+        All gradients are taken at the parameters that the update begins with, as in JaxCQL.
 
         The critic loss is `critic_loss + penalty_weight * penalty_gap`, the gap averaged over the
         first `batch.n_penalised` rows and summed over critics (Eq. 17).
@@ -131,75 +137,94 @@ class Agent:
         Returns:
             Detached scalars by metric name; nothing is copied off the device.
         """
-        noise = self._noise(len(batch.rewards), batch.n_penalised if penalty_weight else 0)
-        temperature = self.log_temperature.detach().exp()
-        b = len(batch.rewards)
-        both = self.policy(torch.cat([batch.observations, batch.next_observations]))
-        here, there = both[:b], both[b:]
-        with torch.no_grad():
-            next_set = self.policy.action_set(there.detach(), noise.next)
-            next_q = self.target_critic(batch.next_observations, next_set.actions)
-            next_value = losses.soft_value(next_q, next_set, temperature)
-            target = losses.td_target(
-                batch.rewards, batch.terminations, next_value, self.config.discount
-            )
-        metrics = self._update_critic(batch, target, here.detach(), there.detach(), noise)
-        if penalty_weight:
-            metrics["critic_loss"] = metrics["td_loss"] + penalty_weight * metrics["penalty_gap"]
-        else:
-            metrics["critic_loss"] = metrics["td_loss"]
-        self._step("critic", metrics["critic_loss"])
-
-        action_set = self.policy.action_set(here, noise.here)
-        q = self.critic(batch.observations, action_set.actions, frozen=True)
-        metrics["policy_loss"] = losses.policy_loss(q, action_set, temperature)
-        self._step("policy", metrics["policy_loss"])
-
-        metrics["entropy"] = losses.entropy(action_set)
-        temperature_loss = losses.temperature_loss(
-            self.log_temperature, metrics["entropy"], self.target_entropy
+        b, p = len(batch.rewards), batch.n_penalised if penalty_weight else 0
+        noise = self._noise(b, p)
+        temperature = self.log_temperature.exp()
+        output_1BO, policy_tape = self.policy.net.run(
+            torch.cat([batch.observations, batch.next_observations])
         )
-        self._step("temperature", temperature_loss)
+        output = output_1BO[0]
+        action_set, next_set = self.policy.action_set(output, noise.actions).split(b)
+        next_q, _ = self.target_critic.run(batch.next_observations, next_set.actions)
+        next_value = losses.soft_value(next_q, next_set, temperature)
+        target = losses.td_target(
+            batch.rewards, batch.terminations, next_value, self.config.discount
+        )
+        proposals = None
+        if p:
+            proposals = self.policy.proposals(
+                output[:p], output[b : b + p], noise.uniform, noise.proposals
+            )
+        values = self.critic.evaluate(
+            batch.observations,
+            batch.actions,
+            proposals.actions if proposals else None,
+            action_set.actions,
+        )
+        metrics, gradient = self._critic_gradient(batch, values, target, proposals, penalty_weight)
+        metrics["policy_loss"], g = losses.policy_loss_and_gradient(
+            values.q_KBN, action_set, temperature
+        )
+        g_output = self.policy.output_gradient(
+            output[:b],
+            noise.actions[:b],
+            action_set.actions,
+            self.critic.action_gradient(values, g.q_KBN),
+            g.log_prob_BN,
+            g.weight_BN,
+        )
+        metrics["entropy"] = losses.entropy(action_set)
         metrics["temperature"] = temperature
+
+        self.optimizers["critic"].step(gradient)
+        self.optimizers["policy"].step(
+            self.policy.net.backward(policy_tape, g_output.unsqueeze(0), of="parameters")
+        )
+        self.optimizers["temperature"].step(
+            losses.temperature_gradient(metrics["entropy"], self.target_entropy)
+        )
         losses.lerp_(self.target_critic.members.flat, self.critic.members.flat, self.config.tau)
         self.update_step += 1
-        return {name: value.detach() for name, value in metrics.items()}
-
-    def _update_critic(
-        self, batch: Batch, target: Tensor, here: Tensor, there: Tensor, noise: "_Noise"
-    ) -> dict[str, Tensor]:
-        p = len(noise.uniform)
-        with torch.no_grad():
-            proposals = self.policy.proposals(here[:p], there[:p], noise.uniform, noise.proposals)
-        q_KB, q_KPM = self.critic.with_proposals(
-            batch.observations, batch.actions, proposals.actions
-        )
-        metrics = {"td_loss": losses.critic_loss(q_KB, target), "q_mean": q_KB.mean()}
-        if p:
-            gap_KP = logsumexp_gap(q_KPM, proposals.log_weight_PM, q_KB[:, :p])
-            metrics["penalty_gap"] = gap_KP.mean(1).sum()
         return metrics
 
-    def _step(self, name: str, loss: Tensor) -> None:
-        parameter = self.parameters[name]
-        (gradient,) = torch.autograd.grad(loss, [parameter])
-        if name == "critic" and self.config.max_grad_norm:
+    def _critic_gradient(
+        self,
+        batch: Batch,
+        values: Values,
+        target: Tensor,
+        proposals: Proposals | None,
+        penalty_weight: float,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        td_loss, g_KB = losses.critic_loss_and_gradient(values.q_KB, target)
+        metrics = {"td_loss": td_loss, "critic_loss": td_loss, "q_mean": values.q_KB.mean()}
+        actions = g_KPM = None
+        if proposals and values.q_KPM is not None:
+            actions, p = proposals.actions, len(proposals.actions)
+            metrics["penalty_gap"], g_KPM, g_data = logsumexp_gap_and_gradient(
+                values.q_KPM, proposals.log_weight_PM, values.q_KB[:, :p]
+            )
+            metrics["critic_loss"] = td_loss + penalty_weight * metrics["penalty_gap"]
+            g_KB[:, :p] += penalty_weight * g_data
+            g_KPM *= penalty_weight
+        gradient = self.critic.parameter_gradient(values, batch.actions, actions, g_KB, g_KPM)
+        if self.config.max_grad_norm:
             scale = self.config.max_grad_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
-            gradient = gradient * scale.clamp(max=1.0)
-        parameter.grad = gradient
-        self.optimizers[name].step()
+            gradient *= scale.clamp(max=1.0)
+        return metrics, gradient
 
     def _noise(self, b: int, p: int) -> "_Noise":
         """Draw the noise of this update, keyed by (seed, update_step)."""
         a, n = self.policy.noise_size, self.config.n_proposals
+        if not a:
+            nothing = torch.empty(2 * b, 1, 0, device=self.device)
+            return _Noise(nothing, nothing, nothing)
         rng = generator(self.seed, Purpose.UPDATE_NOISE, self.update_step)
 
         def normal(*shape: int) -> Tensor:
             return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(self.device)
 
         return _Noise(
-            here=normal(b, 1, a),
-            next=normal(b, 1, a),
+            actions=normal(2 * b, 1, a),
             proposals=normal(p, 2 * n, a),
             uniform=torch.from_numpy(rng.random((p, n, a), dtype=np.float32)).to(self.device),
         )
@@ -211,8 +236,7 @@ class Agent:
             module: torch.nn.Module = getattr(self, name)
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
         for name, optimizer in self.optimizers.items():
-            for index, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{name}.{index}.{k}": v for k, v in state.items()}
+            tensors |= {f"optimizer.{name}.{key}": v for key, v in optimizer.state.items()}
         return tensors
 
     def load_state_tensors(self, tensors: dict[str, Tensor], update_step: int) -> None:
@@ -226,19 +250,14 @@ class Agent:
         for name in ("policy", "critic", "target_critic"):
             module: torch.nn.Module = getattr(self, name)
             module.load_state_dict({key: tensors[f"{name}.{key}"] for key in module.state_dict()})
-        for name, optimizer in self.optimizers.items():
-            prefix = f"optimizer.{name}."
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    index, field = key[len(prefix) :].split(".")
-                    state.setdefault(int(index), {})[field] = value
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        with torch.no_grad():
+            for name, optimizer in self.optimizers.items():
+                for key, value in optimizer.state.items():
+                    value.copy_(tensors[f"optimizer.{name}.{key}"])
         self.update_step = update_step
 
 
 class _Noise(NamedTuple):
-    here: Tensor
-    next: Tensor
+    actions: Tensor
     proposals: Tensor
     uniform: Tensor

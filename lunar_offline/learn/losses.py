@@ -1,8 +1,12 @@
 """The losses of SAC as pure functions: tensors in, tensor out.
 
-Shapes: q_KBN holds K critics' values of N actions at B states.
+Shapes: q_KBN holds K critics' values of N actions at B states. A loss stands beside the same with
+its gradient written out; tests hold the two together through autograd.
 """
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
 
 from lunar_offline.learn.policies import ActionSet
@@ -14,7 +18,7 @@ def soft_value(q_KBN: Tensor, action_set: ActionSet, temperature: Tensor | float
     Discrete: the exact expectation (Christodoulou 2019, Eq. 3); continuous: the mean over samples
     (the paper's Eqs. 11 and 13).
     """
-    soft_q_BN = q_KBN.amin(0) - temperature * action_set.log_prob_BN
+    soft_q_BN = q_KBN.min(0).values - temperature * action_set.log_prob_BN
     return (action_set.weight_BN * soft_q_BN).sum(1)
 
 
@@ -33,9 +37,40 @@ def critic_loss(q_KB: Tensor, td_target_B: Tensor) -> Tensor:
     return 0.5 * (q_KB - td_target_B).square().mean(1).sum()
 
 
+def critic_loss_and_gradient(q_KB: Tensor, td_target_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `critic_loss` and its gradient in q_KB, (Q_k - y) / B."""
+    error_KB = q_KB - td_target_B
+    gradient_KB = error_KB / q_KB.shape[1]
+    return 0.5 * torch.dot(error_KB.flatten(), gradient_KB.flatten()), gradient_KB
+
+
 def policy_loss(q_KBN: Tensor, action_set: ActionSet, temperature: Tensor | float) -> Tensor:
     """Return -mean_b of the soft value (the paper's Eq. 13, to be minimised)."""
     return -soft_value(q_KBN, action_set, temperature).mean()
+
+
+class PolicyLossGradient(NamedTuple):
+    """Gradients of `policy_loss` in the values and in both tensors of the action set."""
+
+    q_KBN: Tensor
+    log_prob_BN: Tensor
+    weight_BN: Tensor
+
+
+def policy_loss_and_gradient(
+    q_KBN: Tensor, action_set: ActionSet, temperature: Tensor
+) -> tuple[Tensor, PolicyLossGradient]:
+    """Return `policy_loss` and its gradients; of equal values the first critic's takes all."""
+    b, weight_BN = q_KBN.shape[1], action_set.weight_BN
+    minimum_BN, critic_BN = q_KBN.min(0)
+    gradient_weight_BN = (temperature * action_set.log_prob_BN - minimum_BN) / b
+    share_BN = weight_BN / b
+    gradient = PolicyLossGradient(
+        torch.zeros_like(q_KBN).scatter_(0, critic_BN.unsqueeze(0), -share_BN.unsqueeze(0)),
+        temperature * share_BN,
+        gradient_weight_BN,
+    )
+    return torch.dot(weight_BN.flatten(), gradient_weight_BN.flatten()), gradient
 
 
 def entropy(action_set: ActionSet) -> Tensor:
@@ -43,12 +78,12 @@ def entropy(action_set: ActionSet) -> Tensor:
     return -(action_set.weight_BN * action_set.log_prob_BN).sum(1).mean()
 
 
-def temperature_loss(log_temperature: Tensor, entropy: Tensor, target_entropy: float) -> Tensor:
-    """Return log(temperature) * (entropy - target), the gradient only in log(temperature).
+def temperature_gradient(entropy: Tensor, target_entropy: float) -> Tensor:
+    """Return entropy - target, the gradient of log(temperature) * (entropy - target) in the log.
 
     Too little entropy raises the temperature (Haarnoja et al. 2018, Eq. 18, on the log as usual).
     """
-    return log_temperature * (entropy.detach() - target_entropy)
+    return entropy - target_entropy
 
 
 def lerp_(target: Tensor, source: Tensor, tau: float) -> None:

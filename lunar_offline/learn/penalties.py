@@ -15,3 +15,17 @@ def logsumexp_gap(q_KPM: Tensor, log_weight_PM: Tensor, q_data_KP: Tensor) -> Te
     actions instead, which also pulls up actions that nobody took.)
     """
     return torch.logsumexp(q_KPM + log_weight_PM, dim=2) - q_data_KP
+
+
+def logsumexp_gap_and_gradient(
+    q_KPM: Tensor, log_weight_PM: Tensor, q_data_KP: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Return the penalty, `logsumexp_gap` averaged over P and summed over K, and its gradients.
+
+    The gradient in q_KPM is softmax(Q + log_weight) / P, that in every q_data_KP is -1 / P.
+    """
+    p = q_KPM.shape[1]
+    weighted_KPM = q_KPM + log_weight_PM
+    log_sum_KP = torch.logsumexp(weighted_KPM, dim=2)
+    penalty = (log_sum_KP - q_data_KP).sum() / p
+    return penalty, weighted_KPM.sub_(log_sum_KP.unsqueeze(2)).exp_().div_(p), -1.0 / p

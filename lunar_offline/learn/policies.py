@@ -33,6 +33,10 @@ class ActionSet(NamedTuple):
     log_prob_BN: Tensor
     weight_BN: Tensor
 
+    def split(self, b: int) -> tuple["ActionSet", "ActionSet"]:
+        """Return the first b states' actions, and the others'."""
+        return ActionSet(*(t[:b] for t in self)), ActionSet(*(t[b:] for t in self))
+
 
 class Proposals(NamedTuple):
     """Actions at which a CQL penalty evaluates Q, with their log base-measure weights.
@@ -75,6 +79,23 @@ class CategoricalPolicy(nn.Module):
         log_prob_BA = functional.log_softmax(logits_BA, dim=1)
         return ActionSet(self._all(len(logits_BA), logits_BA), log_prob_BA, log_prob_BA.exp())
 
+    def output_gradient(
+        self,
+        logits_BA: Tensor,
+        noise_BNA: Tensor,
+        actions_BA: Tensor,
+        g_actions_BNA: Tensor | None,
+        g_log_prob_BA: Tensor,
+        g_weight_BA: Tensor,
+    ) -> Tensor:
+        """Return the gradient of the logits from those of the action set's two tensors.
+
+        With w = exp(log pi): g = g_log_prob + g_weight * w, less w * sum(g) for the normalisation.
+        """
+        weight_BA = functional.softmax(logits_BA, dim=1)
+        g_BA = torch.addcmul(g_log_prob_BA, g_weight_BA, weight_BA)
+        return g_BA - weight_BA * g_BA.sum(1, keepdim=True)
+
     def proposals(
         self, logits_PA: Tensor, next_logits_PA: Tensor, uniform_PNA: Tensor, noise_PNA: Tensor
     ) -> Proposals:
@@ -114,18 +135,35 @@ class TanhGaussianPolicy(nn.Module):
         """Return [mu, log sigma] as one tensor [B, 2A]."""
         return self.net(observations_BD)[0]
 
-    @staticmethod
-    def _mu_log_sigma(parameters: Tensor) -> tuple[Tensor, Tensor]:
-        mu, log_sigma = parameters.chunk(2, dim=-1)
-        return mu, log_sigma.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX)
-
     def action_set(self, parameters_B2A: Tensor, noise_BNA: Tensor) -> ActionSet:
         """Return N reparameterised samples with weight 1/N."""
-        mu, log_sigma = self._mu_log_sigma(parameters_B2A.unsqueeze(1))
+        mu, log_sigma = _mu_log_sigma(parameters_B2A.unsqueeze(1))
         before_BNA = mu + log_sigma.exp() * noise_BNA
         log_prob_BN = tanh_gaussian_log_prob(before_BNA, noise_BNA, log_sigma)
         weight_BN = torch.full_like(log_prob_BN, 1.0 / noise_BNA.shape[1])
         return ActionSet(before_BNA.tanh(), log_prob_BN, weight_BN)
+
+    def output_gradient(
+        self,
+        parameters_B2A: Tensor,
+        noise_BNA: Tensor,
+        actions_BNA: Tensor,
+        g_actions_BNA: Tensor | None,
+        g_log_prob_BN: Tensor,
+        g_weight_BN: Tensor,
+    ) -> Tensor:
+        """Return the gradient of the policy's output from those of its action set.
+
+        With a = tanh(u), u = mu + sigma * noise: da/du = 1 - a^2 and d log pi/du = 2a; the weights
+        are constant.
+        """
+        assert g_actions_BNA is not None
+        raw = parameters_B2A.unsqueeze(1).chunk(2, dim=2)[1]
+        log_sigma = raw.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX)
+        g_log_prob = g_log_prob_BN.unsqueeze(2)
+        g_mu = g_actions_BNA * (1.0 - actions_BNA.square()) + 2.0 * g_log_prob * actions_BNA
+        g_log_sigma = (g_mu * log_sigma.exp() * noise_BNA - g_log_prob) * (raw == log_sigma)
+        return torch.cat([g_mu, g_log_sigma], dim=2).sum(1)
 
     def proposals(
         self,
@@ -154,7 +192,7 @@ class TanhGaussianPolicy(nn.Module):
 
     def sample(self, parameters_B2A: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
         """Draw one action per row with that row's generator."""
-        mu, log_sigma = self._mu_log_sigma(parameters_B2A)
+        mu, log_sigma = _mu_log_sigma(parameters_B2A)
         noise = np.zeros(tuple(mu.shape), dtype=np.float32)
         for row, rng in enumerate(rngs):
             noise[row] = rng.standard_normal(mu.shape[1], dtype=np.float32)
@@ -162,7 +200,12 @@ class TanhGaussianPolicy(nn.Module):
 
     def mode(self, parameters_B2A: Tensor) -> Tensor:
         """Return tanh(mu)."""
-        return self._mu_log_sigma(parameters_B2A)[0].tanh()
+        return _mu_log_sigma(parameters_B2A)[0].tanh()
+
+
+def _mu_log_sigma(parameters: Tensor) -> tuple[Tensor, Tensor]:
+    mu, log_sigma = parameters.chunk(2, dim=-1)
+    return mu, log_sigma.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX)
 
 
 Policy = CategoricalPolicy | TanhGaussianPolicy
@@ -172,12 +215,12 @@ Critic = DiscreteCritic | ContinuousCritic
 def tanh_gaussian_log_prob(before_tanh: Tensor, noise: Tensor, log_sigma: Tensor) -> Tensor:
     """Return log pi(a) of a = tanh(u), u = mu + sigma * noise, summed over the last axis.
 
-    log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which never overflows (Haarnoja
+    log(1 - tanh(u)^2) is computed as 2 (log 2 - log(e^u + e^-u)), which never overflows (Haarnoja
     et al. 2018, appendix C, in stable form).
     """
-    gaussian = -0.5 * noise.square() - log_sigma - 0.5 * math.log(2 * math.pi)
-    jacobian = 2.0 * (math.log(2.0) - before_tanh - functional.softplus(-2.0 * before_tanh))
-    return (gaussian - jacobian).sum(-1)
+    constant = before_tanh.shape[-1] * (0.5 * math.log(2 * math.pi) + 2.0 * math.log(2.0))
+    log_cosh = torch.logaddexp(before_tanh, -before_tanh)  # less log 2
+    return (2.0 * log_cosh - 0.5 * noise.square() - log_sigma).sum(-1) - constant
 
 
 def make_policy(

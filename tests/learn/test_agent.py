@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import tensor
 
+from lunar_offline.learn import losses
+from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.agent import Agent, AgentConfig, Batch
+from lunar_offline.learn.penalties import logsumexp_gap
 from lunar_offline.learn.policies import ActionSpec
 from lunar_offline.seeding import Purpose, generator
 
@@ -56,7 +61,7 @@ def test_a_restored_agent_goes_on_with_the_same_bits(spec: ActionSpec) -> None:
     for name, parameter in restored.parameters.items():
         # the very parameter that its optimizer holds
         assert parameter is held[name]
-        assert restored.optimizers[name].param_groups[0]["params"][0] is parameter
+        assert restored.optimizers[name].parameter is parameter
     for step in range(5, 8):
         for each in (agent, restored):
             each.update(batch(spec, counter=step), 1.0)
@@ -122,14 +127,71 @@ def test_targets_bootstrap_unless_terminated(spec: ActionSpec) -> None:
     assert abs(goes_on["td_loss"].item() - expected.item()) > 1e-4
 
 
+def plain_gradients(agent: Agent, rows: Batch, weight: float) -> tuple[torch.Tensor, ...]:
+    """The update's gradients for critic and policy, by autograd over the plain losses."""
+    b, p = len(rows.rewards), rows.n_penalised if weight else 0
+    noise, temperature = agent._noise(b, p), agent.log_temperature.exp()
+    here, there = agent.policy(rows.observations), agent.policy(rows.next_observations)
+    with torch.no_grad():
+        next_set = agent.policy.action_set(there, noise.actions[b:])
+        next_q = agent.target_critic(rows.next_observations, next_set.actions)
+        value = losses.soft_value(next_q, next_set, temperature)
+        target = losses.td_target(rows.rewards, rows.terminations, value, agent.config.discount)
+    q_KB = agent.critic(rows.observations, rows.actions[:, None])[:, :, 0]
+    loss = losses.critic_loss(q_KB, target)
+    if p:
+        with torch.no_grad():
+            proposals = agent.policy.proposals(here[:p], there[:p], noise.uniform, noise.proposals)
+        q_KPM = agent.critic(rows.observations[:p], proposals.actions)
+        gap = logsumexp_gap(q_KPM, proposals.log_weight_PM, q_KB[:, :p])
+        loss = loss + weight * gap.mean(1).sum()
+    (of_critic,) = torch.autograd.grad(loss, [agent.critic.members.flat])
+    action_set = agent.policy.action_set(here, noise.actions[:b])
+    q_KBN = agent.critic(rows.observations, action_set.actions)
+    loss = losses.policy_loss(q_KBN, action_set, temperature)
+    (of_policy,) = torch.autograd.grad(loss, [agent.policy.net.flat])
+    return of_critic, of_policy
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize(("weight", "n_penalised"), [(0.0, 6), (2.0, 6), (2.0, 10), (2.0, 0)])
+def test_an_updates_gradients_are_those_of_the_plain_losses(
+    spec: ActionSpec, weight: float, n_penalised: int, *, layer_norm: bool
+) -> None:
+    config = replace(SMALL, layer_norm=layer_norm)
+    agent, rows = trained(spec, 1, config), batch(spec, n_penalised=n_penalised)
+    expected = dict(zip(("critic", "policy"), plain_gradients(agent, rows, weight), strict=True))
+    found: dict[str, torch.Tensor] = {}
+    for name, optimizer in agent.optimizers.items():
+        optimizer.step = lambda gradient, name=name: found.update({name: gradient.clone()})
+    agent.update(rows, weight)
+    for name, gradient in expected.items():
+        error = torch.linalg.vector_norm(found[name] - gradient)
+        assert error < 1e-5 * torch.linalg.vector_norm(gradient), name
+
+
 def test_gradient_clip_bounds_the_critic_step() -> None:
-    spec = SPECS["discrete"]
-    clipped = AgentConfig(hidden=(16, 16), max_grad_norm=1e-3)
-    agent = Agent(clipped, spec, 8, 1)
-    agent.update(batch(spec), 1.0)
-    gradient = agent.critic.members.flat.grad
-    assert gradient is not None
-    assert torch.linalg.vector_norm(gradient).item() == pytest.approx(1e-3, rel=1e-2)
+    agent = Agent(replace(SMALL, max_grad_norm=1e-3), SPECS["discrete"], 8, 1)
+    norms: list[float] = []
+    agent.optimizers["critic"].step = lambda g: norms.append(torch.linalg.vector_norm(g).item())
+    agent.update(batch(SPECS["discrete"]), 1.0)
+    assert norms == [pytest.approx(1e-3, rel=1e-2)]
+
+
+@pytest.mark.parametrize("spec_name", list(SPECS))
+def test_adam_has_the_bits_of_torchs(spec_name: str) -> None:
+    agent = trained(SPECS[spec_name], 1)
+    flat = agent.critic.members.flat
+    twin = torch.nn.Parameter(flat.detach().clone())
+    reference = torch.optim.Adam([twin], lr=SMALL.learning_rate, fused=True)
+    own = Adam(flat, SMALL.learning_rate)
+    for step in range(5):
+        rng = generator(step, Purpose.BATCH)
+        gradient = torch.from_numpy(rng.standard_normal(len(twin), dtype="float32"))
+        twin.grad = gradient
+        reference.step()
+        own.step(gradient)
+    assert torch.equal(flat, twin)
 
 
 def test_target_critic_takes_no_gradient_and_follows(spec: ActionSpec) -> None:

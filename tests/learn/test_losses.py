@@ -52,12 +52,30 @@ def test_entropy_by_hand() -> None:
 
 @pytest.mark.parametrize(("entropy", "sign"), [(0.1, -1.0), (0.5, 1.0)])
 def test_temperature_rises_when_entropy_is_short(entropy: float, sign: float) -> None:
-    log_temperature = tensor(0.0, requires_grad=True)
-    loss = losses.temperature_loss(log_temperature, tensor(entropy), 0.3)
-    (gradient,) = torch.autograd.grad(loss, [log_temperature])
+    gradient = losses.temperature_gradient(tensor(entropy), 0.3)
     # descent moves against the gradient: too little entropy raises the temperature
     assert gradient.item() == pytest.approx(entropy - 0.3)
     assert math.copysign(1.0, gradient.item()) == sign
+
+
+def test_critic_gradient_is_autograds() -> None:
+    q_KB = tensor([[1.0, 2.0], [3.0, 5.0]], requires_grad=True)
+    target = tensor([1.0, 1.5])
+    loss = losses.critic_loss(q_KB, target)
+    found, gradient = losses.critic_loss_and_gradient(q_KB.detach(), target)
+    assert found.item() == pytest.approx(loss.item())
+    assert torch.allclose(gradient, torch.autograd.grad(loss, [q_KB])[0])
+
+
+def test_policy_gradients_are_autograds() -> None:
+    q_KBN = Q_KBN.clone().requires_grad_()
+    log_prob, weight = (t.clone().requires_grad_() for t in DISCRETE[1:])
+    loss = losses.policy_loss(q_KBN, ActionSet(DISCRETE.actions, log_prob, weight), 0.5)
+    expected = torch.autograd.grad(loss, [q_KBN, log_prob, weight])
+    found, gradients = losses.policy_loss_and_gradient(Q_KBN, DISCRETE, tensor(0.5))
+    assert found.item() == pytest.approx(loss.item())
+    for gradient, reference in zip(gradients, expected, strict=True):
+        assert torch.allclose(gradient, reference, atol=1e-7)
 
 
 def test_lerp_by_hand() -> None:

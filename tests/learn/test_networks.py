@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from lunar_offline.learn import networks
 from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, Ensemble, Layout
 from lunar_offline.seeding import Purpose, generator
 
@@ -11,27 +12,47 @@ def ensemble(*, members: int, layer_norm: bool, outputs: int = 3) -> Ensemble:
     return Ensemble(layout, generator(0, Purpose.INITIALISATION))
 
 
+def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected))
+
+
 @pytest.mark.parametrize("members", [1, 2, 5])
 @pytest.mark.parametrize("layer_norm", [True, False])
-def test_written_out_passes_are_the_plain_ones(members: int, layer_norm: bool) -> None:
-    net = ensemble(members=members, layer_norm=layer_norm)
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("rows", [7, 64, 100, 130])
+@pytest.mark.parametrize("hidden", [(32, 16), (32,)])
+def test_written_out_passes_are_autograds(
+    monkeypatch: pytest.MonkeyPatch,
+    members: int,
+    layer_norm: bool,
+    outputs: int,
+    rows: int,
+    hidden: tuple[int, ...],
+) -> None:
+    monkeypatch.setattr(networks, "ROW_BLOCK", 64)  # 130 rows are three blocks, the last of two
+    layout = Layout(members, 5, hidden, outputs, layer_norm)
+    net = Ensemble(layout, generator(0, Purpose.INITIALISATION))
     rng = generator(1, Purpose.BATCH)
-    x = torch.from_numpy(rng.standard_normal((64, 5), dtype=np.float32)).requires_grad_()
-    weights = torch.from_numpy(rng.standard_normal((members, 64, 3), dtype=np.float32))
-    results = []
-    for forward in (net.forward, net.plain):
-        out = forward(x)
-        results.append((out, *torch.autograd.grad((out * weights).sum(), [x, net.flat])))
-    for fast, plain in zip(*results, strict=True):
-        assert torch.linalg.vector_norm(fast - plain) <= 1e-5 * torch.linalg.vector_norm(plain)
+    x = torch.from_numpy(rng.standard_normal((130, 5), dtype=np.float32)).requires_grad_()
+    g = torch.from_numpy(rng.standard_normal((members, rows, outputs), dtype=np.float32))
+    out = net(x)
+    inputs, flat = torch.autograd.grad((out[:, :rows] * g).sum(), [x, net.flat])
+    with torch.no_grad():
+        found, tape = net.run(x)
+        assert relative(found, out) < 1e-5
+        assert relative(net.backward(tape, g, of="parameters"), flat) < 1e-5
+        assert relative(net.backward(tape, g, of="inputs"), inputs[:rows]) < 1e-5
+    assert not inputs[rows:].any()
 
 
-def test_frozen_gives_no_parameter_gradient() -> None:
+def test_views_follow_the_parameter_to_new_storage() -> None:
     net = ensemble(members=2, layer_norm=True)
-    x = torch.ones(4, 5, requires_grad=True)
-    out = net(x, frozen=True).sum()
-    assert torch.autograd.grad(out, [x], retain_graph=True)[0].abs().sum() > 0
-    assert torch.autograd.grad(out, [net.flat], allow_unused=True)[0] is None
+    x = torch.ones(3, 5)
+    with torch.no_grad():
+        before, _ = net.run(x)
+        net.flat.data = net.flat.detach() * 2
+        assert torch.allclose(net.run(x)[0], net(x), atol=1e-5)
+        assert not torch.allclose(before, net(x))
 
 
 def test_members_differ_and_seeds_matter() -> None:
@@ -69,26 +90,62 @@ def test_a_policy_has_the_names_of_a_sequential() -> None:
     assert torch.allclose(twin(x), net(x)[0], atol=1e-6)
 
 
-def test_a_discrete_critic_gathers() -> None:
-    critic = DiscreteCritic(5, 4, (8,), 2, generator(0, Purpose.INITIALISATION), layer_norm=True)
-    states = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
-    everything = critic.members(states)
-    actions = torch.tensor([0, 3, 1, 2, 2, 0])
-    q_KB, q_KPM = critic.with_proposals(states, actions, torch.arange(4).expand(3, -1))
-    assert torch.equal(q_KB, everything[:, torch.arange(6), actions])
-    assert torch.equal(q_KPM, everything[:, :3])
-    assert torch.equal(critic(states, actions[:, None])[:, :, 0], q_KB)
+CRITICS = {"discrete": DiscreteCritic, "continuous": ContinuousCritic}
 
 
-@pytest.mark.parametrize("p", [0, 3])
-def test_a_continuous_critic_scores_rows_alone(p: int) -> None:
-    critic = ContinuousCritic(5, 2, (8,), 2, generator(0, Purpose.INITIALISATION), layer_norm=True)
-    torch_rng = torch.Generator().manual_seed(0)
-    states = torch.randn(6, 5, generator=torch_rng)
-    actions = torch.rand(6, 2, generator=torch_rng)
-    proposals = torch.rand(p, 4, 2, generator=torch_rng)
-    q_KB, q_KPM = critic.with_proposals(states, actions, proposals)
-    assert q_KPM.shape == (2, p, 4)
-    assert torch.allclose(critic(states, actions[:, None])[:, :, 0], q_KB, atol=1e-6)
-    if p:
-        assert torch.allclose(critic(states[:p], proposals), q_KPM, atol=1e-6)
+def problem(kind: str, p: int):
+    """A critic with the states, actions, proposals and policy actions of a batch of six."""
+    rng = generator(3, Purpose.BATCH)
+
+    def actions(*shape: int) -> torch.Tensor:
+        if kind == "discrete":
+            return torch.from_numpy(rng.integers(4, size=shape))
+        return torch.from_numpy(rng.random((*shape, 4), dtype=np.float32) * 2 - 1)
+
+    critic = CRITICS[kind](5, 4, (8, 8), 2, generator(0, Purpose.INITIALISATION), layer_norm=True)
+    states = torch.from_numpy(rng.standard_normal((6, 5), dtype=np.float32))
+    return critic, states, actions(6), actions(p, 3) if p else None, actions(6, 2)
+
+
+@pytest.mark.parametrize("p", [0, 4])
+@pytest.mark.parametrize("kind", list(CRITICS))
+def test_a_critic_evaluates_every_action_as_forward_does(kind: str, p: int) -> None:
+    critic, states, actions, proposals, chosen = problem(kind, p)
+    with torch.no_grad():
+        values = critic.evaluate(states, actions, proposals, chosen)
+        assert torch.allclose(values.q_KB, critic(states, actions[:, None])[:, :, 0], atol=1e-6)
+        assert torch.allclose(values.q_KBN, critic(states, chosen), atol=1e-6)
+        assert torch.allclose(critic.run(states, chosen)[0], critic(states, chosen), atol=1e-6)
+        if proposals is None:
+            assert values.q_KPM is None
+        else:
+            assert values.q_KPM is not None
+            assert torch.allclose(values.q_KPM, critic(states[:p], proposals), atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0, 4])
+@pytest.mark.parametrize("kind", list(CRITICS))
+def test_a_critics_gradients_are_autograds(kind: str, p: int) -> None:
+    critic, states, actions, proposals, chosen = problem(kind, p)
+    if kind == "continuous":
+        chosen.requires_grad_()
+    rng = generator(4, Purpose.BATCH)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+    g_KB, g_KPM, g_KBN = normal(2, 6), normal(2, p, 3) if p else None, normal(2, 6, 2)
+    loss = (critic(states, actions[:, None])[:, :, 0] * g_KB).sum()
+    if proposals is not None:
+        loss = loss + (critic(states[:p], proposals) * g_KPM).sum()
+    (expected,) = torch.autograd.grad(loss, [critic.members.flat])
+    with torch.no_grad():
+        values = critic.evaluate(states, actions, proposals, chosen)
+        found = critic.parameter_gradient(values, actions, proposals, g_KB, g_KPM)
+        assert relative(found, expected) < 1e-5
+        of_actions = critic.action_gradient(values, g_KBN)
+    if kind == "discrete":
+        assert of_actions is None
+    else:
+        (expected,) = torch.autograd.grad((critic(states, chosen) * g_KBN).sum(), [chosen])
+        assert relative(of_actions, expected) < 1e-5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import tensor
 
-from lunar_offline.learn.penalties import logsumexp_gap
+from lunar_offline.learn.penalties import logsumexp_gap, logsumexp_gap_and_gradient
 from lunar_offline.learn.policies import ActionSpec, make_policy
 from lunar_offline.seeding import Purpose, generator
 
@@ -25,6 +25,24 @@ def test_data_term_is_at_the_datasets_action() -> None:
     expected = torch.softmax(q.detach(), 2) - tensor([0.0, 0.0, 1.0, 0.0])
     assert torch.allclose(gradient, expected, atol=1e-6)
     assert (gradient[0, 0, [0, 1, 3]] > 0).all()  # every other action is pushed down
+
+
+def test_gradients_are_autograds() -> None:
+    rng = generator(0, Purpose.BATCH)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype="float32"))
+
+    q_KPM, q_data = normal(2, 3, 5).requires_grad_(), normal(2, 3).requires_grad_()
+    log_weight = normal(3, 5)
+    penalty = logsumexp_gap(q_KPM, log_weight, q_data).mean(1).sum()
+    of_proposals, of_data = torch.autograd.grad(penalty, [q_KPM, q_data])
+    found, gradient, data_gradient = logsumexp_gap_and_gradient(
+        q_KPM.detach(), log_weight, q_data.detach()
+    )
+    assert found.item() == pytest.approx(penalty.item(), rel=1e-5)
+    assert torch.allclose(gradient, of_proposals, atol=1e-6)
+    assert torch.allclose(torch.full_like(of_data, data_gradient), of_data)
 
 
 def test_a_shift_of_all_values_leaves_the_gap_alone() -> None:

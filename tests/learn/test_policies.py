@@ -57,6 +57,27 @@ def test_a_gaussian_action_set_is_n_weighted_samples() -> None:
     assert torch.allclose(actions[1, 2], (mu + log_sigma.exp() * noise[:, 2])[1].tanh())
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
+def test_output_gradients_are_autograds(spec: ActionSpec, n: int) -> None:
+    net, rng = policy(spec), generator(2, Purpose.BATCH)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+    output = (5 * normal(6, 4)).requires_grad_()  # some log sigma lie outside their bounds
+    noise = normal(6, n, net.noise_size)
+    actions, log_prob, weight = net.action_set(output, noise)
+    g_actions = None if spec.discrete else normal(*actions.shape)
+    g_log_prob, g_weight = normal(*log_prob.shape), normal(*weight.shape)
+    loss = (log_prob * g_log_prob).sum()
+    loss = loss + ((weight * g_weight).sum() if spec.discrete else (actions * g_actions).sum())
+    (expected,) = torch.autograd.grad(loss, [output])
+    with torch.no_grad():
+        found = net.output_gradient(output, noise, actions, g_actions, g_log_prob, g_weight)
+    assert torch.linalg.vector_norm(found - expected) < 1e-5 * torch.linalg.vector_norm(expected)
+
+
 @pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def test_deterministic_means_the_mode(spec: ActionSpec) -> None:
     # the "deterministic" action of the paper's code samples: a known bug
