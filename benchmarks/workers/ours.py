@@ -1,0 +1,51 @@
+"""Updates of lunar_offline, the drawing of the batch and its noise included."""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from serve import serve
+
+from lunar_offline import envs
+from lunar_offline.data.mixing import MixedSampler
+from lunar_offline.experiment.train import to_batch
+from lunar_offline.learn.agent import Agent, AgentConfig
+from lunar_offline.learn.memory import keep_freed_memory
+from lunar_offline.learn.policies import ActionSpec
+from lunar_offline.seeding import Purpose, generator
+from lunar_offline.transitions import Transitions, transition_dtype
+
+ROWS = 10_000
+
+
+def make(work: str) -> Callable[[], object]:
+    """2x256 without LayerNorm and every row penalised, as the peers have it."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    algorithm, actions = work.split("-")
+    env = envs.lander(discrete=actions == "discrete")
+    config = AgentConfig(hidden=(256, 256), layer_norm=False, n_proposals=10)
+    agent = Agent(config, ActionSpec(env.discrete, env.action_size), 8, 0)
+    space = env.action_space
+    rng = generator(0, Purpose.BATCH)
+    rows = Transitions(np.zeros(ROWS, transition_dtype((8,), space.shape or (), space.dtype)))
+    rows.records["observations"] = rng.standard_normal((ROWS, 8))
+    rows.records["next_observations"] = rng.standard_normal((ROWS, 8))
+    rows.records["rewards"] = rng.standard_normal(ROWS)
+    rows.records["actions"] = (
+        rng.integers(4, size=ROWS) if env.discrete else rng.uniform(-1, 1, (ROWS, 2))
+    )
+    sampler = MixedSampler(((rows, 154), (rows, 102)), rows.records.dtype)
+    weight = 5.0 if algorithm == "cql" else 0.0
+
+    def call() -> object:
+        drawn, _ = sampler.sample(generator(0, Purpose.BATCH, agent.update_step))
+        return agent.update(to_batch(drawn, len(drawn), agent.device), weight)
+
+    return call
+
+
+if __name__ == "__main__":
+    serve(make)
+    sys.exit()
