@@ -1,8 +1,8 @@
 """Ensembles of multilayer perceptrons on one flat parameter, with counted initialisation.
 
-The flat parameter makes an optimizer step and a target update one kernel each. `Ensemble.forward`
-is the plain network, for autograd. `Ensemble.run` and `Ensemble.backward` are the same passes
-written out, without a graph; tests hold the two together.
+The flat parameter makes an optimizer step and a target update one kernel each. `Ensemble.plain` is
+the network as autograd sees it. `Ensemble.run` and `Ensemble.backward` are the same passes written
+out, without a graph; tests hold the two together.
 """
 
 import itertools
@@ -145,7 +145,11 @@ class Ensemble(nn.Module):
         return self._cuts[1:]
 
     def forward(self, x_RI: Tensor) -> Tensor:
-        """Return [K, R, outputs] for inputs [R, inputs], as autograd sees it."""
+        """Return [K, R, outputs] for inputs [R, inputs]; with grad mode off, `run`'s bits."""
+        return self.plain(x_RI) if torch.is_grad_enabled() else self.run(x_RI)[0]
+
+    def plain(self, x_RI: Tensor) -> Tensor:
+        """Return [K, R, outputs] op by op, for autograd."""
         outputs = []
         for layers in self.layout.views(self.flat):
             h = x_RI
@@ -160,7 +164,7 @@ class Ensemble(nn.Module):
         return torch.stack(outputs)
 
     def run(self, x_RI: Tensor) -> tuple[Tensor, Tape]:
-        """Return [K, R, outputs] as `forward` does, and the tape for `backward`; call in no_grad.
+        """Return [K, R, outputs] as `plain` does, and the tape for `backward`; call in no_grad.
 
         The rows go through in blocks, so that an activation is still in the cache when the next
         layer reads it.

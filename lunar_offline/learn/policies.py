@@ -270,7 +270,7 @@ def act(
     Returns:
         int64 [B] or float32 [B, A].
     """
-    with torch.inference_mode():
+    with torch.no_grad():
         output = policy(torch.from_numpy(observations).to(next(policy.parameters()).device))
         actions = policy.mode(output) if rngs is None else policy.sample(output, rngs)
         return actions.cpu().numpy()
