@@ -75,6 +75,12 @@ class EnvInfo:
         """Length of an observation."""
         return 8
 
+    def random_action(self, rng: np.random.Generator) -> Any:
+        """Draw a uniform action: an int64, or float32 [2]."""
+        if self.discrete:
+            return rng.integers(self.action_size)
+        return rng.uniform(-1.0, 1.0, self.action_size).astype(np.float32)
+
     def spec(self) -> EnvSpec:
         """Return the local registry's spec with our kwargs."""
         spec = gym.spec(self.env_id)

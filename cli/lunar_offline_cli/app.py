@@ -79,4 +79,6 @@ def main() -> NoReturn:
         if type(usage).__name__ == "NoArgsIsHelpError":
             raise SystemExit(0) from None
         _fail(usage.format_message(), usage.exit_code)
+    if code == 130:  # Typer turns Ctrl-C into this
+        _fail("interrupted", code)
     raise SystemExit(code or 0)

@@ -35,15 +35,26 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json.")] = False,
 ) -> None:
     """Fly a run or policy on fixed held-out seeds."""
+    from lunar_offline.data.workers import usable_cores
     from lunar_offline.experiment.behavior import behavior_policy
-    from lunar_offline.experiment.launch import evaluate_act, write_evaluation
+    from lunar_offline.experiment.launch import evaluate_act, evaluate_run, write_evaluation
     from lunar_offline_cli.console import Bars
 
-    behavior = behavior_policy(run, discrete=discrete, stochastic=stochastic)
-    if out is None and Path(run).is_dir():
-        out = Path(run)
+    workers, folder = usable_cores(), Path(run)
     with Bars(quiet=as_json) as bars:
-        summary = evaluate_act(behavior.env, behavior.act, episodes, bars)
+        if folder.is_dir():
+            out = out or folder
+            summary = evaluate_run(
+                folder,
+                episodes,
+                discrete=discrete,
+                stochastic=stochastic,
+                workers=workers,
+                observer=bars,
+            )
+        else:
+            policy = behavior_policy(run, discrete=discrete, stochastic=stochastic)
+            summary = evaluate_act(policy.env, policy.act, episodes, workers=workers, observer=bars)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_evaluation(out, summary)

@@ -1,18 +1,24 @@
 """Vectorised rollouts whose episodes do not depend on how they were scheduled."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from lunar_offline.data.workers import map_in_processes
 from lunar_offline.seeding import Purpose, episode_seed, generator
 from lunar_offline.transitions import Episode
 
 # A matrix product's last bits depend on its number of rows, so inference always sees this many,
 # padded where fewer episodes fly.
 INFERENCE_ROWS = 16
+
+# Episodes that one process flies at a time. Each lot ends with slots that have nothing left to fly,
+# so it is large beside INFERENCE_ROWS.
+LOT = 100
 
 Act = Callable[[NDArray[np.float32], Sequence[np.random.Generator]], NDArray[Any]]
 """Maps observations [INFERENCE_ROWS, D] and one generator per live row to actions."""
@@ -112,3 +118,47 @@ def rollout(
     finally:
         for flight in flights:
             flight.env.close()
+
+
+def rollout_in_processes(
+    make_env: Callable[[], gym.Env],
+    act: Act,
+    *,
+    workers: int,
+    prepare: Callable[[], object],
+    lot: int = LOT,
+    episodes: range,
+    **streams: Any,
+) -> Iterator[Episode]:
+    """Fly as `rollout` does, with the same bits, in several processes.
+
+    Args:
+        make_env: can be pickled.
+        act: can be pickled.
+        workers: processes; with 1, or one lot, everything stays in this process.
+        prepare: called in a started process before a lot; can be pickled.
+        lot: episodes that a process flies at a time.
+        episodes: indices to fly.
+        **streams: `seed`, `episode_purpose` and `action_purpose` of `rollout`.
+
+    Yields:
+        Whole episodes in the order of their index, lot by lot.
+    """
+    lots = [episodes[start : start + lot] for start in range(0, len(episodes), lot)]
+    if workers == 1 or len(lots) < 2:
+        yield from rollout(make_env, act, episodes=episodes, **streams)
+        return
+    fly = partial(_fly_lot, make_env, act, prepare, streams)
+    for flown in map_in_processes(fly, lots, workers=workers):
+        yield from flown
+
+
+def _fly_lot(
+    make_env: Callable[[], gym.Env],
+    act: Act,
+    prepare: Callable[[], object],
+    streams: dict[str, Any],
+    lot: range,
+) -> list[Episode]:
+    prepare()
+    return list(rollout(make_env, act, episodes=lot, **streams))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,14 @@ def reference_mean(tier: str, *, discrete: bool) -> float:
 
 
 def random_act(env: EnvInfo) -> Act:
-    """Return uniform random actions."""
+    """Return uniform random actions, as a function that can be pickled."""
+    return partial(_act_at_random, env)
 
-    def draw(rng: np.random.Generator) -> Any:
-        if env.discrete:
-            return rng.integers(env.action_size)
-        return rng.uniform(-1.0, 1.0, env.action_size).astype(np.float32)
 
-    def act(observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]) -> NDArray[Any]:
-        return np.stack([draw(rng) for rng in rngs])
-
-    return act
+def _act_at_random(
+    env: EnvInfo, _observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]
+) -> NDArray[Any]:
+    return np.stack([env.random_action(rng) for rng in rngs])
 
 
 def thresholded(act: Act) -> Act:
@@ -71,16 +69,16 @@ def thresholded(act: Act) -> Act:
     The discrete env fires one engine a step, at full power. Where the continuous action fires both
     the main and a side engine, the one with the higher power is taken.
     """
+    return partial(_act_thresholded, act)
 
-    def discrete_act(
-        observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]
-    ) -> NDArray[Any]:
-        throttle, lateral = act(observations, rngs).T
-        side = np.where(np.abs(lateral) > 0.5, np.where(lateral < 0, 1, 3), 0)
-        main_wins = (throttle > 0) & ((side == 0) | ((throttle + 1) / 2 > np.abs(lateral)))
-        return np.where(main_wins, 2, side).astype(np.int64)
 
-    return discrete_act
+def _act_thresholded(
+    act: Act, observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]
+) -> NDArray[Any]:
+    throttle, lateral = act(observations, rngs).T
+    side = np.where(np.abs(lateral) > 0.5, np.where(lateral < 0, 1, 3), 0)
+    main_wins = (throttle > 0) & ((side == 0) | ((throttle + 1) / 2 > np.abs(lateral)))
+    return np.where(main_wins, 2, side).astype(np.int64)
 
 
 def policy_path(name: str) -> Path:

@@ -1,14 +1,15 @@
 """A policy on fixed held-out seeds: returns, outcomes, fuel, regret to the bound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lunar_offline import envs
-from lunar_offline.data.rollout import Act, rollout
+from lunar_offline.data.rollout import Act, rollout_in_processes
 from lunar_offline.envs import EnvInfo
 from lunar_offline.learn.policies import Policy, act
 from lunar_offline.seeding import Purpose
@@ -25,10 +26,14 @@ STREAMS = {
 
 
 def policy_act(policy: Policy, *, stochastic: bool) -> Act:
-    """Wrap a policy as the plain function that rollouts take."""
-    if stochastic:
-        return partial(act, policy)
-    return lambda observations, _rngs: act(policy, observations, None)
+    """Wrap a policy as the plain function that rollouts take; it can be pickled."""
+    return partial(act, policy) if stochastic else partial(_act_deterministically, policy)
+
+
+def _act_deterministically(
+    policy: Policy, observations: NDArray[np.float32], _rngs: Sequence[np.random.Generator]
+) -> NDArray[Any]:
+    return act(policy, observations, None)
 
 
 def fly(
@@ -37,18 +42,22 @@ def fly(
     episodes: int,
     *,
     stream: str = "evaluation",
+    workers: int = 1,
     on_episode: Callable[[Episode], None] = lambda _: None,
 ) -> list[Episode]:
     """Fly `episodes` episodes on the fixed seeds of a stream.
 
     The seeds depend on the stream alone, never on a run's seed: every method meets the same
     moons. `validation` seeds choose among a run's policies; `evaluation` seeds only judge.
+    `workers` processes share the episodes; the bits do not depend on how many.
     """
     episode_purpose, action_purpose = STREAMS[stream]
     flown = []
-    for episode in rollout(
+    for episode in rollout_in_processes(
         env.make,
         act,
+        workers=workers,
+        prepare=partial(torch.set_num_threads, 1),
         seed=EVALUATION_SEED,
         episodes=range(episodes),
         episode_purpose=episode_purpose,

@@ -5,11 +5,12 @@ from typing import Any
 
 from lunar_offline import envs
 from lunar_offline.data.reader import OfflineDataset, read_dataset
+from lunar_offline.data.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
 from lunar_offline.experiment.config import TrainConfig, merge, preset_values
-from lunar_offline.experiment.evaluate import fly, policy_act, summarise
+from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
-from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.provenance import provenance
 from lunar_offline.experiment.run_dir import RunDir, write_json
@@ -55,7 +56,8 @@ def start(
     RunDir.check_free(out)
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunDir(out), transitions, observer)
-    RunDir.create(out, config, provenance() | {"dataset": _identity(dataset)})
+    made_with = {"dataset": _identity(dataset), "precision": training.precision}
+    RunDir.create(out, config, provenance() | made_with)
     return training
 
 
@@ -87,47 +89,61 @@ def resume(path: Path, observer: Observer | None = None) -> Training:
     return training
 
 
-def finish(run: RunDir, observer: Observer | None = None) -> dict[str, Any] | None:
-    """Evaluate the policies of a finished run and draw its figures.
+def finish(
+    run: RunDir, observer: Observer | None = None, *, workers: int = 1
+) -> dict[str, Any] | None:
+    """Draw a finished run's figure and evaluate it; see `evaluate_run`.
 
-    `policy` is the one with the best validation mean, `last` the one at the end; both are judged on
-    the same held-out seeds. Returns the summary of `policy`; None when the run asks for no
-    evaluation (rho 1 makes no env).
+    Returns None when the run asks for no evaluation (rho 1 makes no env).
     """
     config = run.config()
     training_figure(run.metrics(), run.path / "training.png", title=run.path.name)
     if not config.evaluation_episodes:
         return None
-    summary = evaluate_policy(
-        run.path / "policy.safetensors", config.evaluation_episodes, observer=observer
-    )
-    last = run.path / "last.safetensors"
-    if last.read_bytes() != (run.path / "policy.safetensors").read_bytes():
-        end = evaluate_policy(last, config.evaluation_episodes, observer=observer)
-    else:
-        end = summary
-    summary["last"] = {k: v for k, v in end.items() if k not in ("returns", "seeds", "last")}
+    summary = evaluate_run(run.path, config.evaluation_episodes, workers=workers, observer=observer)
     write_evaluation(run.path, summary)
     return summary
 
 
-def evaluate_policy(
-    path: Path, episodes: int, *, stochastic: bool = False, observer: Observer | None = None
+def evaluate_run(
+    path: Path,
+    episodes: int,
+    *,
+    discrete: bool | None = None,
+    stochastic: bool = False,
+    workers: int = 1,
+    observer: Observer | None = None,
 ) -> dict[str, Any]:
-    """Fly a policy file on the held-out seeds; see `summarise`.
+    """Judge both policies of a run on the same held-out seeds; see `summarise`.
+
+    The summary is that of `policy`, the one with the best validation mean; its key `last` is that
+    of the policy at the end of a finished run.
 
     Raises:
-        UsageError: no such file, or no episode asked for.
-        RefusedError: the file is no whole policy.
+        UsageError: no policy there, no episode asked for, or the other action space.
+        RefusedError: a file is no whole policy.
     """
-    stored = load_policy(path)
-    return evaluate_act(
-        stored.env, policy_act(stored.policy, stochastic=stochastic), episodes, observer
-    )
+
+    def judge(policy: BehaviorPolicy) -> dict[str, Any]:
+        return evaluate_act(policy.env, policy.act, episodes, workers=workers, observer=observer)
+
+    best = behavior_policy(str(path), discrete=discrete, stochastic=stochastic)
+    summary, last = judge(best), path / "last.safetensors"
+    if not last.is_file():
+        return summary
+    end = behavior_policy(str(last), discrete=discrete, stochastic=stochastic)
+    of_last = summary if end.sha256 == best.sha256 else judge(end)
+    skipped = ("returns", "seeds")
+    return summary | {"last": {k: v for k, v in of_last.items() if k not in skipped}}
 
 
 def evaluate_act(
-    env: envs.EnvInfo, act: Any, episodes: int, observer: Observer | None = None
+    env: envs.EnvInfo,
+    act: Act,
+    episodes: int,
+    *,
+    workers: int = 1,
+    observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Fly any policy on the held-out seeds; see `summarise`. Raises UsageError for no episode."""
     if episodes < 1:
@@ -138,6 +154,7 @@ def evaluate_act(
         env,
         act,
         episodes,
+        workers=workers,
         on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
     )
     return summarise(flown)

@@ -1,8 +1,11 @@
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 
 from lunar_offline.data.collect import collect
-from lunar_offline.data.rollout import INFERENCE_ROWS, rollout
+from lunar_offline.data.rollout import INFERENCE_ROWS, rollout, rollout_in_processes
 from lunar_offline.envs import CONTINUOUS, DISCRETE
 from lunar_offline.experiment.evaluate import policy_act
 from lunar_offline.learn.policies import ActionSpec, make_policy
@@ -79,3 +82,34 @@ def test_a_row_does_not_depend_on_its_place(discrete: bool) -> None:
     for shift in range(INFERENCE_ROWS):
         rolled = act(np.roll(observations, shift, axis=0), [])
         assert np.array_equal(rolled, np.roll(expected, shift, axis=0))
+
+
+STREAMS = {
+    "seed": 1,
+    "episode_purpose": Purpose.COLLECTION_EPISODE,
+    "action_purpose": Purpose.COLLECTION_ACTION,
+}
+
+
+@pytest.mark.parametrize("env", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
+def test_processes_share_the_episodes_and_keep_their_bits(env) -> None:
+    act = fresh_act(discrete=env.discrete)
+    shared = rollout_in_processes(
+        env.make, act, workers=2, prepare=os.getpid, lot=3, episodes=range(7), **STREAMS
+    )
+    alone = rollout(env.make, act, episodes=range(7), **STREAMS)
+    assert all(same(a, b) for a, b in zip(shared, alone, strict=True))
+
+
+def test_a_caller_that_stops_leaves_no_process_behind() -> None:
+    act = fresh_act(discrete=True)
+    episodes = rollout_in_processes(
+        DISCRETE.make, act, workers=2, prepare=os.getpid, lot=2, episodes=range(200), **STREAMS
+    )
+    next(episodes)
+    children = multiprocessing.active_children()
+    assert children
+    episodes.close()
+    for child in children:
+        child.join(10)
+        assert not child.is_alive()

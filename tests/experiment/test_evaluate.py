@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lunar_offline.envs import DISCRETE
+from lunar_offline.errors import UsageError
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.evaluate import (
     fly,
@@ -10,6 +11,10 @@ from lunar_offline.experiment.evaluate import (
     window_means,
 )
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
+from lunar_offline.experiment.launch import evaluate_run
+from lunar_offline.experiment.policy_file import save_policy
+from lunar_offline.learn.policies import ActionSpec, make_policy
+from lunar_offline.seeding import Purpose, generator
 from lunar_offline.transitions import Episode
 
 
@@ -68,3 +73,17 @@ def test_figures_are_pictures(tmp_path) -> None:
     training_figure(lines, tmp_path / "t.png", title="run")
     for name in ("e.png", "empty.png", "t.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
+    for name, seed in (("policy", 0), ("last", 1)):
+        policy = make_policy(ActionSpec(True, 4), 8, (8,), generator(seed, Purpose.INITIALISATION))
+        save_policy(tmp_path / f"{name}.safetensors", policy, DISCRETE, (8,), {})
+    summary = evaluate_run(tmp_path, 3, stochastic=True)
+    assert len(summary["returns"]) == 3
+    assert summary["last"]["episodes"] == 3
+    assert summary["last"]["mean"] != summary["mean"]
+    (tmp_path / "last.safetensors").unlink()  # a run that has not finished
+    assert "last" not in evaluate_run(tmp_path, 3)
+    with pytest.raises(UsageError, match="discrete"):
+        evaluate_run(tmp_path, 3, discrete=False)
