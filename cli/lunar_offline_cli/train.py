@@ -86,8 +86,10 @@ def train(
         int | None, _option("Held-out episodes at the end.", "1000; 0 at rho 1", RUN)
     ] = None,
     threads: Annotated[int | None, _option("Torch threads.", "1", RUN)] = None,
-    precision: Annotated[str | None, _option("auto or fp32.", "auto", RUN)] = None,
-    device: Annotated[str | None, _option("cpu or cuda.", "cpu", RUN)] = None,
+    precision: Annotated[
+        str | None, _option("fp32 or bf16; auto: bf16 with AMX.", "auto", RUN)
+    ] = None,
+    device: Annotated[str | None, _option("cpu or cuda; auto is cpu.", "auto", RUN)] = None,
 ) -> None:
     """Train CQL-SAC, or SAC, from a dataset id."""
     names = [
@@ -130,6 +132,7 @@ def train(
 
 
 def _run(out: Path, fresh: Any) -> None:
+    from lunar_offline.data.workers import usable_cores
     from lunar_offline.experiment.launch import finish, resume, start
     from lunar_offline_cli.console import Bars
     from lunar_offline_cli.evaluate import describe
@@ -141,7 +144,7 @@ def _run(out: Path, fresh: Any) -> None:
             typer.echo(line, err=True)
         try:
             training.train()
-            summary = finish(training.run, bars)
+            summary = finish(training.run, bars, workers=usable_cores())
         except (KeyboardInterrupt, SystemExit):
             typer.echo(f"stopped; continue with: {again}", err=True)
             raise

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lunar_offline.data.collect import collect
-from lunar_offline.data.ids import check_free
+from lunar_offline.data.ids import check_free, dataset_path
 from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy, reference_mean
@@ -68,7 +68,7 @@ def collect_dataset(
     returns = np.array([episode.episode_return for episode in flown])
     collected = Collected(
         dataset_id=dataset_id,
-        path=Path(),
+        path=dataset_path(dataset_id),
         episodes=episodes,
         steps=sum(len(episode) for episode in flown),
         mean_return=float(returns.mean()),
@@ -76,9 +76,9 @@ def collect_dataset(
         crash_rate=sum(outcome(episode) == "crashed" for episode in flown) / episodes,
     )
     observer.phase("publishing", 1, 0)
-    path = publish(dataset_id, flown, behavior.env, _info(collected, behavior, seed))
+    publish(dataset_id, flown, behavior.env, _info(collected, behavior, seed))
     observer.advance(1)
-    return Collected(**{**collected.__dict__, "path": path})
+    return collected
 
 
 def _info(collected: Collected, behavior: BehaviorPolicy, seed: int) -> DatasetInfo:

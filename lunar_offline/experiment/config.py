@@ -11,6 +11,7 @@ from typing import Any, Self
 from lunar_offline.data.mixing import buffer_mode_episodes, check_rho, split_batch
 from lunar_offline.errors import UsageError
 from lunar_offline.learn.agent import AgentConfig
+from lunar_offline.learn.precision import PRECISIONS
 from lunar_offline.seeding import check_seed
 
 ALGORITHMS = ("cql-sac", "sac")
@@ -18,7 +19,6 @@ PENALTIES = ("cql-h", "none")
 RHO_MODES = ("batch", "buffer")
 PENALISED_ROWS = ("offline", "all")
 PRESETS = ("best", "paper")
-PRECISIONS = ("auto", "fp32")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class TrainConfig:
         evaluation_episodes: held-out episodes at the end; 0 for none.
         stop_return: stop once a validation mean reaches this; 0 never stops early.
         threads: of torch.
-        precision: `auto` or `fp32`.
-        device: `cpu` or `cuda`.
+        precision: `auto`, `fp32` or `bf16`; see `learn.precision`.
+        device: `cpu`, `cuda`, or `auto`: the CPU, until a GPU is shown to pay.
         preset: where the defaults came from.
         agent: hyperparameters of the update.
     """
@@ -80,7 +80,7 @@ class TrainConfig:
     stop_return: float = 0.0
     threads: int = 1
     precision: str = "auto"
-    device: str = "cpu"
+    device: str = "auto"
     preset: str = "best"
     agent: AgentConfig = field(default_factory=AgentConfig)
 
@@ -94,7 +94,7 @@ class TrainConfig:
             ("penalised_rows", self.penalised_rows, PENALISED_ROWS),
             ("preset", self.preset, PRESETS),
             ("precision", self.precision, PRECISIONS),
-            ("device", self.device, ("cpu", "cuda")),
+            ("device", self.device, ("auto", "cpu", "cuda")),
         ):
             if value not in choices:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(choices)}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunar_offline.data.ids import check_free
 from lunar_offline.errors import RefusedError
 from lunar_offline.experiment.collection import Collected, collect_dataset
 from lunar_offline.experiment.film import film_run
@@ -49,7 +48,6 @@ def run_demo(out: Path, observer: Observer) -> Demo:
     began = time.perf_counter()
     # the demo's dataset stays in its own folder, not among the user's
     os.environ["MINARI_DATASETS_PATH"] = str((out / "datasets").absolute())
-    check_free(DATASET)
     collected = collect_dataset(DATASET, episodes=EPISODES, observer=observer)
     config, data = resolve(discrete=None, file={}, options=OPTIONS)
     training = start(config, data, out / "run", observer)

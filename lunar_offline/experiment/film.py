@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.data.rollout import rollout
-from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.evaluate import EVALUATION_SEED, STREAMS, policy_act
 from lunar_offline.experiment.policy_file import load_policy
@@ -44,13 +43,12 @@ class _FrameRecorder(gym.Wrapper):
 
 
 def film_episode(
-    env: EnvInfo, policy_path: Path, index: int, *, stride: int = 2
+    policy_path: Path, index: int, *, stride: int = 2
 ) -> tuple[list[NDArray[np.uint8]], Episode]:
     """Fly held-out episode `index` again and keep its frames.
 
     Args:
-        env: the policy's env.
-        policy_path: its file.
+        policy_path: the policy's file.
         index: of the held-out episode, as in evaluation.json.
         stride: env steps per frame.
 
@@ -58,11 +56,11 @@ def film_episode(
         RGB frames [H, W, 3], and the episode.
     """
     frames: list[NDArray[np.uint8]] = []
-    policy = load_policy(policy_path).policy
+    stored = load_policy(policy_path)
     episode_purpose, action_purpose = STREAMS["evaluation"]
     (episode,) = rollout(
-        lambda: _FrameRecorder(env.make(render_mode="rgb_array"), frames, stride),
-        policy_act(policy, stochastic=False),
+        lambda: _FrameRecorder(stored.env.make(render_mode="rgb_array"), frames, stride),
+        policy_act(stored.policy, stochastic=False),
         seed=EVALUATION_SEED,
         episodes=range(index, index + 1),
         episode_purpose=episode_purpose,
@@ -105,8 +103,7 @@ def film_run(run: Path, which: str, kind: str = "gif") -> tuple[Path, Episode]:
     path = run / f"episode-{which}.{kind}"
     if kind == "mp4":
         _imageio()  # before the work, not after it
-    policy_path = run / "policy.safetensors"
-    frames, episode = film_episode(load_policy(policy_path).env, policy_path, index)
+    frames, episode = film_episode(run / "policy.safetensors", index)
     (write_gif if kind == "gif" else _write_mp4)(frames, path)
     return path, episode
 

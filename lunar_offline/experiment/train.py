@@ -17,6 +17,7 @@ from lunar_offline.data.mixing import (
 )
 from lunar_offline.data.replay import ReplayBuffer
 from lunar_offline.errors import UsageError
+from lunar_offline.experiment.averages import Averages
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.evaluate import fly, policy_act, summarise
 from lunar_offline.experiment.policy_file import save_policy
@@ -25,6 +26,7 @@ from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.learn.agent import Agent, Batch
 from lunar_offline.learn.memory import keep_freed_memory
 from lunar_offline.learn.policies import ActionSpec, act
+from lunar_offline.learn.precision import resolve_precision
 from lunar_offline.seeding import Purpose, episode_seed, generator
 from lunar_offline.transitions import Transitions, transition_dtype
 
@@ -53,6 +55,8 @@ class Training:
         self.config, self.run, self.observer = config, run, observer or Silent()
         if config.device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: no CUDA device is there; leave it out")
+        device = "cuda" if config.device == "cuda" else "cpu"
+        self.precision = resolve_precision(config.precision, device)
         torch.set_num_threads(config.threads)
         keep_freed_memory()
         self.env = envs.lander(discrete=config.discrete)
@@ -61,7 +65,8 @@ class Training:
             ActionSpec(self.env.discrete, self.env.action_size),
             self.env.observation_size,
             config.seed,
-            config.device,
+            device,
+            bf16=self.precision == "bf16",
         )
         space = self.env.action_space
         dtype = transition_dtype((self.env.observation_size,), space.shape or (), space.dtype)
@@ -90,8 +95,7 @@ class Training:
         self.episode = 0
         self.best_validation = float("-inf")
         self.stopped_early = False
-        self._sums: dict[str, Tensor] = {}
-        self._n_sums = 0
+        self._averages = Averages()
         self._clock = (time.perf_counter(), 0)
         self.notes: list[str] = []
 
@@ -180,9 +184,7 @@ class Training:
 
     def _choose(self, observation: Any, rng: np.random.Generator) -> Any:
         if self.env_step < self.config.random_steps:
-            if self.env.discrete:
-                return rng.integers(self.env.action_size)
-            return rng.uniform(-1.0, 1.0, self.env.action_size).astype(np.float32)
+            return self.env.random_action(rng)
         return act(self.agent.policy, observation[None], [rng])[0]
 
     def _updates_due(self) -> int:
@@ -200,9 +202,7 @@ class Training:
         batch = to_batch(rows, penalised, self.agent.device)
         metrics = self.agent.update(batch, config.weight(online=online))
         if self.agent.update_step % ACCUMULATE_EVERY == 0:
-            for name, value in metrics.items():
-                self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._n_sums += 1
+            self._averages.add(metrics)
         if self.agent.update_step % LOG_EVERY == 0:
             self._log()
 
@@ -212,11 +212,10 @@ class Training:
         line: dict[str, Any] = {
             "update_step": self.agent.update_step,
             "env_step": self.env_step,
-            **{name: float(total) / self._n_sums for name, total in self._sums.items()},
+            **self._averages.take(),
             "updates_per_s": (self.agent.update_step - update_step) / (now - since),
         }
         self.run.append_metrics(line)
-        self._sums, self._n_sums = {}, 0
         self._clock = (now, self.agent.update_step)
 
     def _validate(self) -> None:
@@ -281,8 +280,7 @@ class Training:
             "best_validation": self.best_validation if np.isfinite(self.best_validation) else None,
             "stopped_early": self.stopped_early,
             "metrics_size": self.run.metrics_size(),
-            "sums": {name: float(value) for name, value in self._sums.items()},
-            "n_sums": self._n_sums,
+            "averages": self._averages.state(),
         }
         self.run.save_checkpoint(tensors, counters)
 
@@ -295,8 +293,7 @@ class Training:
         if counters["best_validation"] is not None:
             self.best_validation = counters["best_validation"]
         self.stopped_early = counters["stopped_early"]
-        self._sums = {name: torch.tensor(value) for name, value in counters["sums"].items()}
-        self._n_sums = counters["n_sums"]
+        self._averages = Averages.of_state(counters["averages"])
         self.run.truncate_metrics(counters["metrics_size"])
         self.notes = [
             f"checkpoint {name} is damaged; continuing from the one before"

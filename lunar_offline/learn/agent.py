@@ -1,6 +1,7 @@
 """The CQL-SAC agent: modules, optimizers and one update. SAC is its penalty weight 0."""
 
 import copy
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from lunar_offline.learn.policies import (
     make_critic,
     make_policy,
 )
+from lunar_offline.learn.precision import bf16_products
 from lunar_offline.seeding import Purpose, generator
 
 
@@ -82,6 +84,7 @@ class Agent:
         observation_size: D.
         seed: of the initialisation and of the noise of every update.
         device: where the tensors live.
+        bf16: see `bf16_products`.
     """
 
     def __init__(
@@ -91,9 +94,12 @@ class Agent:
         observation_size: int,
         seed: int,
         device: str = "cpu",
+        *,
+        bf16: bool = False,
     ) -> None:
         rng = generator(seed, Purpose.INITIALISATION)
         self.config, self.spec, self.seed, self.device = config, spec, seed, torch.device(device)
+        self.bf16 = bf16
         self.policy: Policy = make_policy(spec, observation_size, config.hidden, rng)
         self.critic: Critic = make_critic(
             spec,
@@ -137,6 +143,10 @@ class Agent:
         Returns:
             Detached scalars by metric name; nothing is copied off the device.
         """
+        with bf16_products() if self.bf16 else nullcontext():
+            return self._update(batch, penalty_weight)
+
+    def _update(self, batch: Batch, penalty_weight: float) -> dict[str, Tensor]:
         b, p = len(batch.rewards), batch.n_penalised if penalty_weight else 0
         noise = self._noise(b, p)
         temperature = self.log_temperature.exp()
