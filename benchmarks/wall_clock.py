@@ -1,7 +1,7 @@
 """Seconds from a dataset id to 1000 evaluated episodes: python benchmarks/wall_clock.py [SEED...].
 
-Runs `lunar-offline train` until a validation mean of 255 and its evaluation, one seed after another;
-the interpreter's start and the reading of the data count, the making of the dataset does not.
+Runs `lunar-offline train` until a validation mean of 255, and its evaluation, seed after seed; the
+interpreter's start and the reading of the data count, the making of the dataset does not.
 """
 
 import json
@@ -28,7 +28,7 @@ def main() -> None:
             subprocess.run(
                 [lunar_offline, *COMMAND, "--seed", str(seed), "--out", run],
                 check=True,
-                capture_output=True,
+                stdout=subprocess.DEVNULL,
             )
             seconds = time.perf_counter() - start
             evaluation = json.loads((run / "evaluation.json").read_text())

@@ -19,6 +19,25 @@ from lunar_offline.transitions import Transitions, transition_dtype
 ROWS = 10_000
 
 
+def row_dtype(env: envs.EnvInfo) -> np.dtype:
+    """Return the record of one transition."""
+    space = env.action_space
+    return transition_dtype((env.observation_size,), space.shape or (), space.dtype)
+
+
+def random_rows(env: envs.EnvInfo) -> Transitions:
+    """Return transitions whose values mean nothing."""
+    rng = generator(0, Purpose.BATCH)
+    rows = Transitions(np.zeros(ROWS, row_dtype(env)))
+    rows.records["observations"] = rng.standard_normal((ROWS, 8))
+    rows.records["next_observations"] = rng.standard_normal((ROWS, 8))
+    rows.records["rewards"] = rng.standard_normal(ROWS)
+    rows.records["actions"] = (
+        rng.integers(4, size=ROWS) if env.discrete else rng.uniform(-1, 1, (ROWS, 2))
+    )
+    return rows
+
+
 def make(work: str) -> Callable[[], object]:
     """2x256 without LayerNorm and every row penalised, as the peers have it."""
     torch.set_num_threads(1)
@@ -27,15 +46,7 @@ def make(work: str) -> Callable[[], object]:
     env = envs.lander(discrete=actions == "discrete")
     config = AgentConfig(hidden=(256, 256), layer_norm=False, n_proposals=10)
     agent = Agent(config, ActionSpec(env.discrete, env.action_size), 8, 0)
-    space = env.action_space
-    rng = generator(0, Purpose.BATCH)
-    rows = Transitions(np.zeros(ROWS, transition_dtype((8,), space.shape or (), space.dtype)))
-    rows.records["observations"] = rng.standard_normal((ROWS, 8))
-    rows.records["next_observations"] = rng.standard_normal((ROWS, 8))
-    rows.records["rewards"] = rng.standard_normal(ROWS)
-    rows.records["actions"] = (
-        rng.integers(4, size=ROWS) if env.discrete else rng.uniform(-1, 1, (ROWS, 2))
-    )
+    rows = random_rows(env)
     sampler = MixedSampler(((rows, 154), (rows, 102)), rows.records.dtype)
     weight = 5.0 if algorithm == "cql" else 0.0
 

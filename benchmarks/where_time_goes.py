@@ -1,0 +1,167 @@
+"""Where one update and one online step spend their time: python benchmarks/where_time_goes.py.
+
+Shares of an update are torch.profiler's self times per kind of kernel, scaled to the time that the
+update takes without the profiler; what no kernel accounts for is Python and dispatch. The floor is
+the update's matrix products alone, replayed into buffers that exist.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pairing
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.insert(0, str(Path(__file__).parent / "workers"))
+import ours
+
+from lunar_offline import envs
+from lunar_offline.data.mixing import MixedSampler, split_batch
+from lunar_offline.data.replay import ReplayBuffer
+from lunar_offline.experiment.config import TrainConfig, preset_values
+from lunar_offline.experiment.train import to_batch
+from lunar_offline.learn.agent import Agent
+from lunar_offline.learn.policies import ActionSpec, act
+from lunar_offline.seeding import Purpose, generator
+
+KINDS = {
+    "matrix products": ("mm", "addmm"),
+    "activations": (
+        "relu_",
+        "threshold_backward",
+        "native_layer_norm",
+        "native_layer_norm_backward",
+    ),
+    "optimizer and target": ("_fused_adam_", "lerp_"),
+}
+REPEATS = 7
+
+
+def milliseconds(call: Callable[[], object], calls: int) -> float:
+    """Return the fastest of some means: what the code takes when nobody else wants the core."""
+    means = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        means.append((time.perf_counter() - start) / calls)
+    return min(means) * 1e3
+
+
+class MatrixProducts(TorchDispatchMode):
+    """Keeps the operands of every matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operands: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run the kernel; note a product's two matrices."""
+        if func.overloadpacket.__name__ in KINDS["matrix products"]:
+            self.operands.append(args[-2:])
+        return func(*args, **kwargs or {})
+
+
+def floor(update: Callable[[], object], calls: int) -> tuple[float, float]:
+    """Return the milliseconds of the matrix products alone and their GFLOP."""
+    with MatrixProducts() as seen:
+        update()
+    outs = [torch.empty(a.shape[0], b.shape[1]) for a, b in seen.operands]
+    work = list(zip(seen.operands, outs, strict=True))
+
+    def products() -> None:
+        for (a, b), out in work:
+            torch.mm(a, b, out=out)
+
+    flop = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in seen.operands)
+    return milliseconds(products, calls), flop / 1e9
+
+
+def update_parts(update: Callable[[], object], calls: int) -> dict[str, float]:
+    """Return milliseconds of one update, in all and by kind."""
+    for _ in range(3):
+        update()
+    total = milliseconds(update, calls)
+    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+        for _ in range(calls):
+            update()
+    kernels: Counter[str] = Counter()
+    for event in recorded.key_averages():
+        name = event.key.removeprefix("aten::")
+        kind = next((kind for kind, names in KINDS.items() if name in names), "other kernels")
+        kernels[kind] += event.self_cpu_time_total / 1e3 / calls
+    parts = {kind: kernels[kind] for kind in (*KINDS, "other kernels")}
+    minimum, gflop = floor(update, calls)
+    parts["Python and dispatch"] = max(0.0, total - sum(parts.values()))
+    return {"update": total, **parts, "floor": minimum, "gflop": gflop}
+
+
+def online_parts(steps: int) -> dict[str, float]:
+    """Return milliseconds per discrete env step, rho 0.6, preset `best`, by part."""
+    env, info = envs.DISCRETE.make(), envs.DISCRETE
+    values = preset_values("best", discrete=True, rho=0.6)
+    config = TrainConfig.from_dict(values | {"dataset": "none-v0"})
+    agent = Agent(config.agent, ActionSpec(True, info.action_size), info.observation_size, 0)
+    offline, replay = (ReplayBuffer(100_000, ours.row_dtype(info)) for _ in range(2))
+    offline.extend(ours.random_rows(info))
+    pairs = zip((offline, replay), split_batch(config.rho, config.batch_size), strict=True)
+    sampler = MixedSampler(tuple(pairs), offline.records.dtype)
+    rng = generator(0, Purpose.TRAINING_ACTION)
+    spent: Counter[str] = Counter()
+    observation, _ = env.reset(seed=0)
+    for step in range(-100, steps):
+        marks = [time.perf_counter()]
+        action = act(agent.policy, observation[None], [rng])[0]
+        marks.append(time.perf_counter())
+        following, reward, terminated, truncated, _ = env.step(action)
+        marks.append(time.perf_counter())
+        replay.add(
+            observation,
+            action,
+            float(reward),
+            following,
+            terminated=terminated,
+            truncated=truncated,
+        )
+        observation = env.reset(seed=step + 100)[0] if terminated or truncated else following
+        marks.append(time.perf_counter())
+        if step % round(1 / config.utd_ratio) == 0:
+            drawn, n_offline = sampler.sample(generator(0, Purpose.BATCH, agent.update_step))
+            batch = to_batch(drawn, n_offline, agent.device)
+            marks.append(time.perf_counter())
+            agent.update(batch, config.online_penalty_weight)
+        else:
+            marks.append(marks[-1])
+        marks.append(time.perf_counter())
+        if step >= 0:
+            parts = ("policy", "env.step", "replay.add and resets", "batch", "update")
+            spent.update(dict(zip(parts, np.diff(marks).tolist(), strict=True)))
+    return {part: seconds / steps * 1e3 for part, seconds in spent.items()}
+
+
+def main() -> None:
+    """Print two tables in Markdown and write benchmarks/results/where-time-goes.json."""
+    torch.set_num_threads(1)
+    updates = {
+        work: update_parts(ours.make(work), calls)
+        for work, calls in (("cql-continuous", 5), ("sac-continuous", 40), ("cql-discrete", 40))
+    }
+    online = online_parts(4_000)
+    print("| ms | " + " | ".join(updates) + " |\n| --- |" + " ---: |" * len(updates))
+    for part in next(iter(updates.values())):
+        print(f"| {part} | " + " | ".join(f"{row[part]:.2f}" for row in updates.values()) + " |")
+    print("\n| part of an online step | ms | share |\n| --- | ---: | ---: |")
+    for part, ms in online.items():
+        print(f"| {part} | {ms:.3f} | {ms / sum(online.values()):.0%} |")
+    pairing.write("where-time-goes", {"updates": updates, "online_step": online})
+
+
+main()
