@@ -1,4 +1,4 @@
-"""Pairs of commands on one pinned core, alternated, and the spread of their ratios."""
+"""Pairs of commands on pinned cores, alternated, and the spread of their ratios."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,16 +32,17 @@ def peer_python(name: str, packages: list[str]) -> Path:
 
 
 class Worker:
-    """A process of workers/ that answers how long so many calls took."""
+    """A process of workers/, one thread per core, that answers how long so many calls took."""
 
-    def __init__(self, python: Path | str, script: str, work: str, core: int) -> None:
-        single = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    def __init__(self, python: Path | str, script: str, work: str, *cores: int) -> None:
+        threads = str(len(cores))
+        environment = {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         self.process = subprocess.Popen(
             [python, HERE / "workers" / script, work],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | single | {"BENCH_CORE": str(core)},
+            env=os.environ | environment | {"BENCH_CORES": ",".join(map(str, cores))},
         )
         if self._answer() != "ready":
             raise SystemExit(f"{script} {work} did not start")
@@ -49,18 +51,24 @@ class Worker:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def seconds(self, calls: int) -> float:
-        """Run so many calls."""
+    def start(self, calls: int) -> None:
+        """Let so many calls run."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{calls}\n")
         self.process.stdin.flush()
+
+    def finish(self) -> float:
+        """Return the seconds that the started calls took."""
         return float(self._answer())
+
+    def seconds(self, calls: int) -> float:
+        """Run so many calls and return their seconds."""
+        self.start(calls)
+        return self.finish()
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 @dataclass(frozen=True)
@@ -72,16 +80,22 @@ class Ratios:
 
     def summary(self) -> dict[str, float]:
         """Median ratio with its quartiles, and the median rates in calls per second."""
-        ratio = np.asarray(self.peer) / np.asarray(self.ours)
-        low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
-        return {
-            "ratio": round(float(middle), 3),
-            "quartile_low": round(float(low), 3),
-            "quartile_high": round(float(high), 3),
+        return spread(self.peer, self.ours) | {
             "ours_per_s": round(1 / float(np.median(self.ours)), 2),
             "peer_per_s": round(1 / float(np.median(self.peer)), 2),
-            "pairs": len(ratio),
         }
+
+
+def spread(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
+    """Return the median of the paired ratios above / below, with its quartiles."""
+    ratio = np.asarray(above) / np.asarray(below)
+    low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
+    return {
+        "ratio": round(float(middle), 3),
+        "quartile_low": round(float(low), 3),
+        "quartile_high": round(float(high), 3),
+        "pairs": len(ratio),
+    }
 
 
 def paired(ours: Worker, peer: Worker, *, pairs: int, seconds: float) -> Ratios:

@@ -7,7 +7,7 @@ the update's matrix products alone, replayed into buffers that exist.
 
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def update_parts(update: Callable[[], object], calls: int) -> dict[str, float]:
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         for _ in range(calls):
             update()
-    kernels: Counter[str] = Counter()
+    kernels: dict[str, float] = defaultdict(float)
     for event in recorded.key_averages():
         name = event.key.removeprefix("aten::")
         kind = next((kind for kind, names in KINDS.items() if name in names), "other kernels")
@@ -115,7 +115,7 @@ def online_parts(steps: int) -> dict[str, float]:
     pairs = zip((offline, replay), split_batch(config.rho, config.batch_size), strict=True)
     sampler = MixedSampler(tuple(pairs), offline.records.dtype)
     rng = generator(0, Purpose.TRAINING_ACTION)
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     observation, _ = env.reset(seed=0)
     for step in range(-100, steps):
         marks = [time.perf_counter()]
@@ -143,7 +143,8 @@ def online_parts(steps: int) -> dict[str, float]:
         marks.append(time.perf_counter())
         if step >= 0:
             parts = ("policy", "env.step", "replay.add and resets", "batch", "update")
-            spent.update(dict(zip(parts, np.diff(marks).tolist(), strict=True)))
+            for part, taken in zip(parts, np.diff(marks).tolist(), strict=True):
+                spent[part] += taken
     return {part: seconds / steps * 1e3 for part, seconds in spent.items()}
 
 

@@ -1,5 +1,6 @@
 """Updates of lunar_offline, the drawing of the batch and its noise included."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from serve import serve
 
 from lunar_offline import envs
 from lunar_offline.data.mixing import MixedSampler
+from lunar_offline.experiment.config import TrainConfig, preset_values
 from lunar_offline.experiment.train import to_batch
 from lunar_offline.learn.agent import Agent, AgentConfig
 from lunar_offline.learn.memory import keep_freed_memory
@@ -39,16 +41,22 @@ def random_rows(env: envs.EnvInfo) -> Transitions:
 
 
 def make(work: str) -> Callable[[], object]:
-    """2x256 without LayerNorm and every row penalised, as the peers have it."""
-    torch.set_num_threads(1)
+    """Return an update with its batch.
+
+    `cql-`, `sac-`: 2x256 without LayerNorm and every row penalised, as the peers have it; `best-`:
+    an offline update of the preset.
+    """
     keep_freed_memory()
-    algorithm, actions = work.split("-")
+    algorithm, _, actions = work.partition("-")
     env = envs.lander(discrete=actions == "discrete")
     config = AgentConfig(hidden=(256, 256), layer_norm=False, n_proposals=10)
+    if algorithm == "best":
+        values = preset_values("best", discrete=env.discrete, rho=0.6)
+        config = TrainConfig.from_dict(values | {"dataset": "none-v0"}).agent
     agent = Agent(config, ActionSpec(env.discrete, env.action_size), 8, 0)
     rows = random_rows(env)
     sampler = MixedSampler(((rows, 154), (rows, 102)), rows.records.dtype)
-    weight = 5.0 if algorithm == "cql" else 0.0
+    weight = 0.0 if algorithm == "sac" else 5.0
 
     def call() -> object:
         drawn, _ = sampler.sample(generator(0, Purpose.BATCH, agent.update_step))
@@ -58,5 +66,6 @@ def make(work: str) -> Callable[[], object]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(len(os.environ["BENCH_CORES"].split(",")))
     serve(make)
     sys.exit()

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 
 def serve(make: Callable[[str], Callable[[], object]]) -> None:
-    """Serve `make(work)` on the core and with the threads that the environment names."""
-    os.sched_setaffinity(0, {int(os.environ["BENCH_CORE"])})
+    """Serve `make(work)` on the cores that the environment names."""
+    os.sched_setaffinity(0, {int(core) for core in os.environ["BENCH_CORES"].split(",")})
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not be taken for an answer
     call = make(sys.argv[1])

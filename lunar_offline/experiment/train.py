@@ -23,7 +23,7 @@ from lunar_offline.experiment.evaluate import fly, policy_act, summarise
 from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.learn.agent import Agent, Batch
+from lunar_offline.learn.agent import Agent, Batch, to_device
 from lunar_offline.learn.memory import keep_freed_memory
 from lunar_offline.learn.policies import ActionSpec, act
 from lunar_offline.learn.precision import resolve_precision
@@ -303,15 +303,11 @@ class Training:
 
 def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:
     """Copy a batch of records into tensors."""
-
-    def tensor(values: Any) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
     return Batch(
-        observations=tensor(rows.observations),
-        actions=tensor(rows.actions),
-        rewards=tensor(rows.rewards),
-        next_observations=tensor(rows.next_observations),
-        terminations=tensor(rows.terminations),
+        observations=to_device(rows.observations, device),
+        actions=to_device(rows.actions, device),
+        rewards=to_device(rows.rewards, device),
+        next_observations=to_device(rows.next_observations, device),
+        terminations=to_device(rows.terminations, device),
         n_penalised=n_penalised,
     )

@@ -3,10 +3,11 @@
 import copy
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lunar_offline.learn import losses
@@ -231,12 +232,12 @@ class Agent:
         rng = generator(self.seed, Purpose.UPDATE_NOISE, self.update_step)
 
         def normal(*shape: int) -> Tensor:
-            return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(self.device)
+            return to_device(rng.standard_normal(shape, dtype=np.float32), self.device)
 
         return _Noise(
             actions=normal(2 * b, 1, a),
             proposals=normal(p, 2 * n, a),
-            uniform=torch.from_numpy(rng.random((p, n, a), dtype=np.float32)).to(self.device),
+            uniform=to_device(rng.random((p, n, a), dtype=np.float32), self.device),
         )
 
     def state_tensors(self) -> dict[str, Tensor]:
@@ -265,6 +266,14 @@ class Agent:
                 for key, value in optimizer.state.items():
                     value.copy_(tensors[f"optimizer.{name}.{key}"])
         self.update_step = update_step
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to a device; the host does not wait for a GPU to have it."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class _Noise(NamedTuple):

@@ -219,3 +219,15 @@ def test_updates_keep_no_memory(spec: ActionSpec) -> None:
         assert sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects()) <= before + 5
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_an_update_on_a_gpu_never_waits_for_it(spec: ActionSpec) -> None:
+    agent = Agent(SMALL, spec, 8, 1, "cuda")
+    data = Batch(*(v.cuda() if isinstance(v, torch.Tensor) else v for v in batch(spec)))
+    agent.update(data, 1.0)  # the first one starts libraries
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        agent.update(data, 1.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
