@@ -19,7 +19,7 @@ PEERS = {
 }
 
 
-def main(work: str, peer: str, pairs: int = 15, seconds: float = 1.0, core: int = 0) -> None:
+def main(work: str, peer: str, pairs: int = 25, seconds: float = 1.0, core: int = 0) -> None:
     """Print the median ratio with its quartiles and write it to benchmarks/results."""
     script, packages = PEERS[peer]
     if peer == "corl" and not Path(os.environ.get("BENCH_CORL", "")).is_file():

@@ -7,7 +7,7 @@ out, without a graph; tests hold the two together.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -94,15 +94,13 @@ class Values(NamedTuple):
         q_KB: at the batch's own actions.
         q_KPM: at the penalty's proposals, for the first P states; None without a penalty.
         q_KBN: at the policy's actions.
-        tape: for the parameters' gradient.
-        policy_tape: for the actions' gradient; None where actions have none.
+        tape: of the one pass that gave them all.
     """
 
     q_KB: Tensor
     q_KPM: Tensor | None
     q_KBN: Tensor
     tape: Tape
-    policy_tape: Tape | None
 
 
 class Ensemble(nn.Module):
@@ -181,13 +179,21 @@ class Ensemble(nn.Module):
         ]
         return out, tape
 
-    def backward(self, tape: Tape, g_KRO: Tensor, *, of: Literal["parameters", "inputs"]) -> Tensor:
+    def backward(
+        self,
+        tape: Tape,
+        g_KRO: Tensor,
+        *,
+        of: Literal["parameters", "inputs"],
+        start: int = 0,
+    ) -> Tensor:
         """Return the gradient of the flat parameter, or of the inputs, from that of the outputs.
 
         Args:
             tape: of `run`, before the parameter has changed.
-            g_KRO: gradient of the outputs; may stop short of the last rows, which then have none.
+            g_KRO: gradient of the outputs of some rows; the others have none.
             of: what to differentiate for.
+            start: the first of those rows.
 
         Returns:
             A tensor like `flat`, in a buffer that the next call overwrites, or [rows of g_KRO,
@@ -201,7 +207,7 @@ class Ensemble(nn.Module):
             grads = grads_of[k] if wanted else None
             if self.layout.outputs == 1:
                 layers, head = _fold_head(layers)
-            for i, (g, records) in enumerate(zip(g_R.split(ROW_BLOCK), tape[k], strict=False)):
+            for i, (g, records) in enumerate(_rows_of(tape[k], g_R, start)):
                 below = _backward(layers, records, g, grads, first=i == 0)
                 if wanted:
                     continue
@@ -254,6 +260,21 @@ def _forward(layers: Layers, layer_norm: bool, x: Tensor, out: Tensor) -> list[t
     return records
 
 
+def _rows_of(
+    blocks: list[list[tuple[Tensor, ...]]], g_RO: Tensor, start: int
+) -> Iterator[tuple[Tensor, list[tuple[Tensor, ...]]]]:
+    """Pair the rows from `start` on, block by block, with what a forward pass recorded of them."""
+    for records in blocks:
+        n = len(records[0][0])
+        low, high = max(start, 0), min(start + len(g_RO), n)
+        if low < high:
+            rows = records
+            if (low, high) != (0, n):
+                rows = [tuple(t[low:high] for t in record) for record in records]
+            yield g_RO[low - start : high - start], rows
+        start -= n
+
+
 def _backward(
     layers: Layers,
     records: list[tuple[Tensor, ...]],
@@ -265,8 +286,6 @@ def _backward(
     """Put the parameters' gradients into `grads` (add, if not first); return the first layer's."""
     for index in range(len(layers) - 1, -1, -1):
         record = records[index]
-        if len(record[0]) > len(g):
-            record = tuple(t[: len(g)] for t in record)
         h = record[0]
         if grads is not None:
             _affine_gradient(grads[index], h, g, first=first)
@@ -369,7 +388,7 @@ class DiscreteCritic(nn.Module):
         q_KPM = None
         if proposals_PM is not None:
             q_KPM = q_KBA[:, : len(proposals_PM)].gather(2, proposals_PM.expand(k, -1, -1))
-        return Values(q_KB, q_KPM, q_KBA.gather(2, policy_actions_BN.expand(k, -1, -1)), tape, None)
+        return Values(q_KB, q_KPM, q_KBA.gather(2, policy_actions_BN.expand(k, -1, -1)), tape)
 
     def action_gradient(self, values: Values, g_KBN: Tensor) -> None:
         """Return None: an action index has no gradient."""
@@ -426,26 +445,32 @@ class ContinuousCritic(nn.Module):
         proposals_PMA: Tensor | None,
         policy_actions_BNA: Tensor,
     ) -> Values:
-        """Return all values that an update needs; call in no_grad.
+        """Return all values that an update needs, from one pass; call in no_grad.
 
-        Data and proposals go through in one pass: B data rows, then P * M proposal rows.
+        Its rows: B of the data, P * M of the proposals, B * N of the policy's actions.
         """
-        rows, b = torch.cat([observations_BD, actions_BA], dim=1), len(observations_BD)
+        rows = [torch.cat([observations_BD, actions_BA], dim=1)]
         if proposals_PMA is not None:
-            rows = torch.cat([rows, _pairs(observations_BD[: len(proposals_PMA)], proposals_PMA)])
-        q_KR1, tape = self.members.run(rows)
-        q_KR = q_KR1.squeeze(2)
-        q_KPM = None
-        if proposals_PMA is not None:
-            q_KPM = q_KR[:, b:].view(-1, *proposals_PMA.shape[:2])
-        q_KBN, policy_tape = self.run(observations_BD, policy_actions_BNA)
-        return Values(q_KR[:, :b], q_KPM, q_KBN, tape, policy_tape)
+            rows.append(_pairs(observations_BD[: len(proposals_PMA)], proposals_PMA))
+        rows.append(_pairs(observations_BD, policy_actions_BNA))
+        q_KR1, tape = self.members.run(torch.cat(rows))
+        q_KB, *q_KPM, q_KBN = q_KR1.squeeze(2).split([len(r) for r in rows], dim=1)
+        return Values(
+            q_KB,
+            q_KPM[0].unflatten(1, proposals_PMA.shape[:2]) if proposals_PMA is not None else None,
+            q_KBN.unflatten(1, policy_actions_BNA.shape[:2]),
+            tape,
+        )
 
     def action_gradient(self, values: Values, g_KBN: Tensor) -> Tensor:
         """Return the gradient of the policy's actions, [B, N, A], from that of q_KBN."""
-        assert values.policy_tape is not None
         k, b, n = g_KBN.shape
-        g_RI = self.members.backward(values.policy_tape, g_KBN.view(k, b * n, 1), of="inputs")
+        start = values.q_KB.shape[1]
+        if values.q_KPM is not None:
+            start += values.q_KPM.shape[1] * values.q_KPM.shape[2]
+        g_RI = self.members.backward(
+            values.tape, g_KBN.reshape(k, b * n, 1), of="inputs", start=start
+        )
         return g_RI[:, self.observation_size :].view(b, n, -1)
 
     def parameter_gradient(
