@@ -1,8 +1,8 @@
 """Where one update and one online step spend their time: python benchmarks/where_time_goes.py.
 
-Shares of an update are torch.profiler's self times per kind of kernel, scaled to the time that the
-update takes without the profiler; what no kernel accounts for is Python and dispatch. The floor is
-the update's matrix products alone, replayed into buffers that exist.
+An update's parts are torch.profiler's self times per kind of kernel; the profiler itself makes the
+small ones longer. The floor is the update's matrix products alone, one after the other, replayed
+into buffers that exist.
 """
 
 import sys
@@ -40,18 +40,15 @@ KINDS = {
     ),
     "optimizer and target": ("_fused_adam_", "lerp_"),
 }
-REPEATS = 7
+ROUNDS = 12
 
 
 def milliseconds(call: Callable[[], object], calls: int) -> float:
-    """Return the fastest of some means: what the code takes when nobody else wants the core."""
-    means = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        for _ in range(calls):
-            call()
-        means.append((time.perf_counter() - start) / calls)
-    return min(means) * 1e3
+    """Return the mean time of some calls."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls * 1e3
 
 
 class MatrixProducts(TorchDispatchMode):
@@ -70,38 +67,45 @@ class MatrixProducts(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-def floor(update: Callable[[], object], calls: int) -> tuple[float, float]:
-    """Return the milliseconds of the matrix products alone and their GFLOP."""
+def matrix_products(update: Callable[[], object]) -> tuple[Callable[[], None], float]:
+    """Return a function that does the matrix products of an update and nothing else, and GFLOP."""
     with MatrixProducts() as seen:
         update()
-    outs = [torch.empty(a.shape[0], b.shape[1]) for a, b in seen.operands]
-    work = list(zip(seen.operands, outs, strict=True))
+    work = [(a, b, torch.empty(a.shape[0], b.shape[1])) for a, b in seen.operands]
 
     def products() -> None:
-        for (a, b), out in work:
+        for a, b, out in work:
             torch.mm(a, b, out=out)
 
-    flop = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b in seen.operands)
-    return milliseconds(products, calls), flop / 1e9
+    return products, sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in work) / 1e9
 
 
-def update_parts(update: Callable[[], object], calls: int) -> dict[str, float]:
-    """Return milliseconds of one update, in all and by kind."""
-    for _ in range(3):
-        update()
-    total = milliseconds(update, calls)
+def kernels(update: Callable[[], object], calls: int) -> dict[str, float]:
+    """Return the milliseconds that one update spends in each kind of kernel."""
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         for _ in range(calls):
             update()
-    kernels: dict[str, float] = defaultdict(float)
+    spent = dict.fromkeys((*KINDS, "other kernels"), 0.0)
     for event in recorded.key_averages():
         name = event.key.removeprefix("aten::")
         kind = next((kind for kind, names in KINDS.items() if name in names), "other kernels")
-        kernels[kind] += event.self_cpu_time_total / 1e3 / calls
-    parts = {kind: kernels[kind] for kind in (*KINDS, "other kernels")}
-    minimum, gflop = floor(update, calls)
-    parts["Python and dispatch"] = max(0.0, total - sum(parts.values()))
-    return {"update": total, **parts, "floor": minimum, "gflop": gflop}
+        spent[kind] += event.self_cpu_time_total / 1e3 / calls
+    return spent
+
+
+def update_parts(update: Callable[[], object], calls: int) -> dict[str, float]:
+    """Return milliseconds of one update, in all and by kind: the least of several rounds each.
+
+    The least is what the code takes when nobody else wants the core.
+    """
+    products, gflop = matrix_products(update)
+    rounds = [
+        {"update": milliseconds(update, calls), "floor": milliseconds(products, calls)}
+        | kernels(update, calls)
+        for _ in range(ROUNDS)
+    ]
+    least = {part: min(r[part] for r in rounds) for part in rounds[0]}
+    return least | {"gflop": gflop}
 
 
 def online_parts(steps: int) -> dict[str, float]:
