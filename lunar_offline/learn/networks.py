@@ -137,9 +137,10 @@ class Ensemble(nn.Module):
         """Return the parameter's views, the gradient buffer and its views, once per storage."""
         where = self.flat.data_ptr()
         if self._cuts is None or self._cuts[0] != where:
-            flat = self.flat.detach()
-            gradient = torch.empty_like(flat)
-            self._cuts = (where, self.layout.views(flat), gradient, self.layout.views(gradient))
+            with torch.inference_mode(False):  # they outlive an update, which is in inference mode
+                flat = self.flat.detach()
+                gradient = torch.empty_like(flat)
+                self._cuts = (where, self.layout.views(flat), gradient, self.layout.views(gradient))
         return self._cuts[1:]
 
     def forward(self, x_RI: Tensor) -> Tensor:
