@@ -6,7 +6,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -47,27 +47,35 @@ def map_in_processes(
     def give(connection: Connection) -> None:
         item = next(waiting, None)
         if item is not None:
-            connection.send_bytes(pickle.dumps(item))
+            send(connection, pickle.dumps(item))
+
+    def send(connection: Connection, message: bytes) -> None:
+        with suppress(ConnectionError):  # to a process that died; waiting for its answer says so
+            connection.send_bytes(message)
 
     try:
         with _interrupts_ignored():  # for the children, who keep it so: Ctrl-C is ours to answer
             for _ in range(min(workers, len(items))):
                 ours, theirs = context.Pipe()
-                children[ours] = context.Process(target=_serve, args=(theirs,), daemon=True)
-                children[ours].start()
+                child = context.Process(target=_serve, args=(theirs,), daemon=True)
+                child.start()
+                children[ours] = child
                 theirs.close()
         for connection in children:
-            connection.send_bytes(payload)
+            send(connection, payload)
             give(connection)
         while due < len(items):
             for connection in wait(list(children)):
                 assert isinstance(connection, Connection)
                 try:
                     index, result = pickle.loads(connection.recv_bytes())
-                except EOFError:
+                except (EOFError, ConnectionError):
                     children[connection].join()
                     code = children[connection].exitcode
-                    raise LunarOfflineError(f"a worker process died (exit code {code})") from None
+                    raise LunarOfflineError(
+                        f"a worker process died (exit code {code}); a script that starts workers "
+                        "needs its `if __name__ == '__main__':`"
+                    ) from None
                 if isinstance(result, Exception):
                     raise result
                 results[index] = result
