@@ -1,7 +1,9 @@
-"""Markdown table of the speeds in benchmarks/results: python benchmarks/table.py."""
+"""The tables of both READMEs, in Markdown, from benchmarks/results: python benchmarks/table.py."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 UPDATES = (
@@ -12,41 +14,52 @@ UPDATES = (
 )
 
 
+def read(name: str) -> Any:
+    """Read one result."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
 def times(result: dict[str, float]) -> str:
     """Write a ratio with its quartiles."""
     return f"{result['ratio']:.2f} [{result['quartile_low']:.2f}, {result['quartile_high']:.2f}]"
 
 
-def read(name: str) -> dict:
-    """Read one result."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column is text and whose others are numbers."""
+    print(f"\n{title}\n\n| {' | '.join(headings)} |\n| --- |{' ---: |' * (len(headings) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
 
 
 def main() -> None:
-    """Print a line per command."""
-    print("| work | against | times as fast | command |")
-    print("| --- | --- | ---: | --- |")
-    for work, name, peer, title in UPDATES:
-        ratio = times(read(f"{name}-{peer}"))
-        print(f"| {work} | {title} | {ratio} | `benchmarks/updates.py {name} {peer}` |")
-    startup = read("startup")
-    print(
-        f"| `lunar-offline --help`: {startup['seconds']:.2f} s | `minari --help` | "
-        f"{times(startup)} | `benchmarks/startup.py` |"
-    )
-    cores = read("two-cores")
-    print(
-        f"| 400 held-out episodes, two processes | one | "
-        f"{times(cores['two_processes_evaluation'])} | `benchmarks/two_cores.py` |"
-    )
-    for work, result in cores["two_threads"].items():
-        print(
-            f"| update, two threads: {work} | one | {times(result)} | `benchmarks/two_cores.py` |"
-        )
-    print(
-        f"| one of two runs side by side | a run alone | "
-        f"{1 / cores['side_by_side_over_alone']['ratio']:.2f} | `benchmarks/two_cores.py` |"
-    )
+    """Print all tables."""
+    startup, cores, seconds = read("startup"), read("two-cores"), read("wall-clock")
+    speeds = [
+        [f"{work}, against {title}", times(read(f"{name}-{peer}")), f"`updates.py {name} {peer}`"]
+        for work, name, peer, title in UPDATES
+    ]
+    speeds.append(["`lunar-offline --help`, against `minari`", times(startup), "`startup.py`"])
+    table("speed", ["an update of", "times as fast", "command in `benchmarks/`"], speeds)
+    print(f"\nstart {startup['seconds']:.2f} s, wall clock {seconds['runs']}")
+    where = read("where-time-goes")
+    works = where["updates"]
+    parts = [[p, *(f"{w[p]:.2f}" for w in works.values())] for p in next(iter(works.values()))]
+    table("update", ["ms", *works], parts)
+    online, total = where["online_step"], sum(where["online_step"].values())
+    steps = [[part, f"{ms:.2f}", f"{ms / total:.0%}"] for part, ms in online.items()]
+    table("online step", ["part", "ms", "share"], steps)
+    rows = [
+        ["two runs side by side, time of one", times(cores["side_by_side_over_alone"])],
+        *(
+            [f"an update with two threads, speed: {work}", times(result)]
+            for work, result in cores["two_threads"].items()
+        ),
+        ["an evaluation in two processes, speed", times(cores["two_processes_evaluation"])],
+    ]
+    table("two cores", ["against one", "ratio"], rows)
+    check = read("bf16-check-lunar-sac-v0")
+    means = [[p, f"{check[p]['mean']}", f"{check[p]['interval']}"] for p in ("fp32", "bf16")]
+    table("bf16", ["operands", "mean over seeds", "95% interval"], means)
 
 
 main()
