@@ -7,15 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.seeding import Purpose, generator
-
-
-def interval(values: list[float]) -> str:
-    """Mean over seeds with its 95% bootstrap interval (10,000 resamples of the seeds)."""
-    data = np.asarray(values)
-    rows = generator(0, Purpose.BATCH).integers(len(data), size=(10_000, len(data)))
-    low, high = np.quantile(data[rows].mean(1), [0.025, 0.975])
-    return f"{data.mean():.1f} [{low:.1f}, {high:.1f}]"
+from lunar_offline.experiment.stats import bootstrap
 
 
 def row(path: Path) -> dict[str, float]:
@@ -60,7 +52,9 @@ def main() -> None:
         cells = [f"{r['seed']}", *(f"{r[k]:.1f}" for k in list(r)[1:-1]), f"{r['env_steps']:,}"]
         print("| " + " | ".join(cells) + " |")
     if len(rows) > 1:
-        cells = [interval([r[k] for r in rows]) for k in list(rows[0])[1:-1]]
+        cells = [
+            str(bootstrap(np.mean, np.array([r[k] for r in rows]))) for k in list(rows[0])[1:-1]
+        ]
         print("| " + " | ".join(["mean", *cells, ""]) + " |")
 
 

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     EVALUATION_ACTION = 9
     COLLECTION_EPISODE = 10
     COLLECTION_ACTION = 11
+    BOOTSTRAP = 12
 
 
 def check_seed(seed: int) -> int:

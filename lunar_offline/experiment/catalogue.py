@@ -8,7 +8,7 @@ from lunar_offline.data.ids import datasets_root
 from lunar_offline.data.publish import METADATA_KEY
 from lunar_offline.data.reader import read_dataset, read_metadata
 from lunar_offline.errors import RefusedError
-from lunar_offline.experiment.evaluate import interquartile_mean
+from lunar_offline.experiment.stats import interquartile_mean
 
 
 def list_datasets() -> list[dict[str, Any]]:

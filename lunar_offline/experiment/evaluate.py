@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lunar_offline import envs
 from lunar_offline.data.rollout import Act, rollout_in_processes
 from lunar_offline.envs import EnvInfo
+from lunar_offline.experiment.stats import interquartile_mean
 from lunar_offline.learn.policies import Policy, act
 from lunar_offline.seeding import Purpose
 from lunar_offline.transitions import Episode
@@ -76,15 +77,6 @@ def window_means(returns: NDArray[np.float64], window: int = WINDOW) -> NDArray[
     window = min(window, len(returns))
     sums = np.cumsum(np.concatenate([[0.0], returns]))
     return (sums[window:] - sums[:-window]) / window
-
-
-def interquartile_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of the middle half, a quarter cut off at either end.
-
-    With n values, floor(n / 4) are cut at each end, as scipy.stats.trim_mean(values, 0.25) does.
-    """
-    cut = len(values) // 4
-    return float(np.sort(values)[cut : len(values) - cut].mean())
 
 
 def outcome(episode: Episode) -> str:

@@ -6,7 +6,6 @@ from lunar_offline.errors import UsageError
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.evaluate import (
     fly,
-    interquartile_mean,
     summarise,
     window_means,
 )
@@ -21,11 +20,6 @@ from lunar_offline.transitions import Episode
 def test_windows_by_hand() -> None:
     assert window_means(np.array([1.0, 2.0, 3.0, 6.0]), 2).tolist() == [1.5, 2.5, 4.5]
     assert window_means(np.array([1.0, 3.0]), 100).tolist() == [2.0]
-
-
-def test_interquartile_mean_by_hand() -> None:
-    assert interquartile_mean(np.array([100.0, 1.0, 2.0, 3.0, -50.0])) == 2.0
-    assert interquartile_mean(np.array([7.0])) == 7.0
 
 
 def episode(rewards: list[float], *, terminated: bool) -> Episode:
