@@ -51,9 +51,9 @@ def mean_return(dataset: str, seed: int, rounded: bool) -> float:
     out = RUNS / f"bf16-check-{dataset}-{'bf16' if rounded else 'fp32'}-s{seed}"
     if not (out / "evaluation.json").is_file():
         options = OPTIONS | {"dataset": dataset, "seed": seed}
-        config, data = resolve(discrete=None, file={}, options=options)
+        config = resolve(discrete=None, file={}, options=options)
         with mock.patch.object(Agent, "update", rounded_update if rounded else plain_update):
-            training = start(config, data, out)
+            training = start(config, out)
             training.train()
         finish(training.run)
     return json.loads((out / "evaluation.json").read_text())["last"]["mean"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lunar_offline.errors import LunarOfflineError
-from lunar_offline_cli import collect, dataset, demo, evaluate, train, video
+from lunar_offline_cli import collect, dataset, demo, evaluate, sweep, train, video
 
 app = typer.Typer(
     name="lunar-offline",
@@ -28,6 +28,8 @@ app.command(rich_help_panel=DATA)(collect.collect)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
 app.command(rich_help_panel=LEARN)(train.train)
 app.command(rich_help_panel=LEARN)(evaluate.evaluate)
+app.command(rich_help_panel=LEARN)(sweep.sweep)
+app.command(rich_help_panel=LEARN)(sweep.stats)
 app.command(rich_help_panel=LOOK)(video.video)
 
 

@@ -71,7 +71,7 @@ class Bars:
         if self._plain and not self._quiet:
             print(f"{name}: {done}/{total}", file=sys.stderr, flush=True)
 
-    def advance(self, amount: int, **status: Any) -> None:
+    def advance(self, amount: float, **status: Any) -> None:
         """Move the bar; numbers in `status` stand beside it until replaced."""
         self._done += amount
         self._status |= status
@@ -87,5 +87,5 @@ class Bars:
         if self._plain and not self._quiet and now - self._spoken > PLAIN_EVERY_S:
             self._spoken = now
             left = (self._total - self._done) / rate if rate else 0.0
-            line = f"{self._name}: {self._done}/{self._total}  {rate:.1f}/s  {shown}"
+            line = f"{self._name}: {self._done:.0f}/{self._total}  {rate:.1f}/s  {shown}"
             print(f"{line}  {left:.0f} s left", file=sys.stderr, flush=True)

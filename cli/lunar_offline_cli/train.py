@@ -123,12 +123,12 @@ def train(
     from lunar_offline.experiment.launch import resolve
 
     file = read_toml(config) if config else {}
-    resolved, data = resolve(discrete=discrete, file=file, options=options)
+    resolved = resolve(discrete=discrete, file=file, options=options)
     if out is None:
         action = "discrete" if resolved.discrete else "continuous"
         source = resolved.dataset.replace("/", "-") or f"online-{action}"
         out = Path("runs") / f"{resolved.algorithm}-{source}-rho{resolved.rho:g}-s{resolved.seed}"
-    _run(out, (resolved, data))
+    _run(out, resolved)
 
 
 def _run(out: Path, fresh: Any) -> None:
@@ -139,7 +139,7 @@ def _run(out: Path, fresh: Any) -> None:
 
     again = f"lunar-offline train --resume {shlex.quote(str(out))}"
     with Bars() as bars:
-        training = resume(out, bars) if fresh is None else start(fresh[0], fresh[1], out, bars)
+        training = resume(out, bars) if fresh is None else start(fresh, out, bars)
         for line in training.notes:
             typer.echo(line, err=True)
         try:

@@ -49,8 +49,8 @@ def run_demo(out: Path, observer: Observer) -> Demo:
     # the demo's dataset stays in its own folder, not among the user's
     os.environ["MINARI_DATASETS_PATH"] = str((out / "datasets").absolute())
     collected = collect_dataset(DATASET, episodes=EPISODES, observer=observer)
-    config, data = resolve(discrete=None, file={}, options=OPTIONS)
-    training = start(config, data, out / "run", observer)
+    config = resolve(discrete=None, file={}, options=OPTIONS)
+    training = start(config, out / "run", observer)
     training.train()
     summary = finish(training.run, observer)
     assert summary is not None  # evaluation_episodes is above 0

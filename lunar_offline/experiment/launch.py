@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline import envs
-from lunar_offline.data.reader import OfflineDataset, read_dataset
+from lunar_offline.data.ids import check_there
+from lunar_offline.data.reader import OfflineDataset, read_dataset, read_metadata
 from lunar_offline.data.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
@@ -17,16 +18,14 @@ from lunar_offline.experiment.run_dir import RunDir, write_json
 from lunar_offline.experiment.train import Training
 
 
-def resolve(
-    *, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]
-) -> tuple[TrainConfig, OfflineDataset | None]:
-    """Lay options over the config file over the preset, and read the dataset.
+def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
+    """Lay options over the config file over the preset.
 
     The action space is the dataset's own; without a dataset it is what was asked for, or discrete.
 
     Raises:
         UsageError: an option cannot be meant, or asks for the other action space.
-        RefusedError: the dataset cannot be trusted.
+        RefusedError: the dataset's metadata cannot be trusted.
     """
     given = merge(file, options)
     rho, dataset_id = given.get("rho", TrainConfig.rho), given.get("dataset", "")
@@ -38,22 +37,21 @@ def resolve(
 
     resolved = config(wanted is not False)  # all options are checked before any file is read
     if not dataset_id:
-        return resolved, None
-    dataset = read_dataset(dataset_id)
-    envs.check_action_space(dataset.env, discrete=wanted)
-    return config(dataset.env.discrete), dataset
+        return resolved
+    _, env = read_metadata(check_there(dataset_id) / "data")
+    envs.check_action_space(env, discrete=wanted)
+    return config(env.discrete)
 
 
-def start(
-    config: TrainConfig, dataset: OfflineDataset | None, out: Path, observer: Observer | None = None
-) -> Training:
-    """Make the run directory and a training that stands at its beginning.
+def start(config: TrainConfig, out: Path, observer: Observer | None = None) -> Training:
+    """Read the dataset, and make the run directory and a training that stands at its beginning.
 
     Raises:
-        RefusedError: something stands at `out` already.
+        RefusedError: something stands at `out` already, or the dataset cannot be trusted.
         UsageError: the dataset is too small for the config.
     """
     RunDir.check_free(out)
+    dataset = read_dataset(config.dataset) if config.dataset else None
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunDir(out), transitions, observer)
     made_with = {"dataset": _identity(dataset), "precision": training.precision}

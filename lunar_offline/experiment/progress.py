@@ -9,7 +9,7 @@ class Observer(Protocol):
     def phase(self, name: str, total: int, done: int) -> None:
         """A phase of `total` units starts, `done` of them already done."""
 
-    def advance(self, amount: int, **status: Any) -> None:
+    def advance(self, amount: float, **status: Any) -> None:
         """`amount` units are done; `status` is shown beside the bar."""
 
 
@@ -19,5 +19,5 @@ class Silent:
     def phase(self, name: str, total: int, done: int) -> None:
         """Ignore."""
 
-    def advance(self, amount: int, **status: Any) -> None:
+    def advance(self, amount: float, **status: Any) -> None:
         """Ignore."""

@@ -225,7 +225,7 @@ class Training:
         before = time.perf_counter()
         flown = fly(
             self.env,
-            policy_act(self.agent.policy, stochastic=False),
+            policy_act(self.agent.averaged_policy, stochastic=False),
             self.config.validation_episodes,
             stream="validation",
         )
@@ -253,7 +253,7 @@ class Training:
     def _save_policy(self, name: str) -> None:
         save_policy(
             self.run.path / f"{name}.safetensors",
-            self.agent.policy,
+            self.agent.averaged_policy,
             self.env,
             self.config.agent.hidden,
             {

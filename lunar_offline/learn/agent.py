@@ -42,6 +42,8 @@ class AgentConfig:
         entropy_fraction: discrete target entropy as a fraction of ln(actions).
         n_proposals: continuous: samples per proposal distribution of the penalty (three of them).
         max_grad_norm: clip of the critics' gradient norm; 0 is off.
+        policy_tau: share of the new policy in each update of the averaged one, which is the policy
+            that is judged and saved; 1 is no average.
     """
 
     hidden: tuple[int, ...] = (256, 256)
@@ -54,6 +56,7 @@ class AgentConfig:
     entropy_fraction: float = 0.3
     n_proposals: int = 10
     max_grad_norm: float = 0.0
+    policy_tau: float = 1.0
 
 
 class Batch(NamedTuple):
@@ -111,6 +114,9 @@ class Agent:
             layer_norm=config.layer_norm,
         )
         self.policy.to(self.device)
+        self.averaged_policy = self.policy
+        if config.policy_tau < 1.0:
+            self.averaged_policy = copy.deepcopy(self.policy).requires_grad_(False)
         self.critic.to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(
@@ -195,6 +201,10 @@ class Agent:
             losses.temperature_gradient(metrics["entropy"], self.target_entropy)
         )
         losses.lerp_(self.target_critic.members.flat, self.critic.members.flat, self.config.tau)
+        if self.averaged_policy is not self.policy:
+            losses.lerp_(
+                self.averaged_policy.net.flat, self.policy.net.flat, self.config.policy_tau
+            )
         self.update_step += 1
         return metrics
 
@@ -240,10 +250,14 @@ class Agent:
             uniform=to_device(rng.random((p, n, a), dtype=np.float32), self.device),
         )
 
+    def _modules(self) -> tuple[str, ...]:
+        averaged = ("averaged_policy",) if self.averaged_policy is not self.policy else ()
+        return ("policy", "critic", "target_critic", *averaged)
+
     def state_tensors(self) -> dict[str, Tensor]:
         """Return every tensor that the next update depends on, by name; `update_step` apart."""
         tensors: dict[str, Tensor] = {"log_temperature": self.log_temperature.detach()}
-        for name in ("policy", "critic", "target_critic"):
+        for name in self._modules():
             module: torch.nn.Module = getattr(self, name)
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
         for name, optimizer in self.optimizers.items():
@@ -258,7 +272,7 @@ class Agent:
         """
         with torch.no_grad():
             self.log_temperature.copy_(tensors["log_temperature"])
-        for name in ("policy", "critic", "target_critic"):
+        for name in self._modules():
             module: torch.nn.Module = getattr(self, name)
             module.load_state_dict({key: tensors[f"{name}.{key}"] for key in module.state_dict()})
         with torch.no_grad():

@@ -25,10 +25,10 @@ SMALL = {
 
 
 def begin(out: Path, **options) -> Training:
-    config, data = resolve(
+    config = resolve(
         discrete=options.pop("discrete", None), file=SMALL, options={"rho": 0.6} | options
     )
-    return start(config, data, out)
+    return start(config, out)
 
 
 def policy_bytes(out: Path) -> list[bytes]:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_cql_sac_lands_from_offline_data_alone(tmp_path: Path, discrete: bool, seed: int) -> None:
     collect_dataset("lunar-sac-v0", discrete=discrete, episodes=300)
-    config, data = resolve(
+    config = resolve(
         discrete=None,
         file={},
         options={
@@ -25,7 +25,7 @@ def test_cql_sac_lands_from_offline_data_alone(tmp_path: Path, discrete: bool, s
             "evaluation_episodes": 200,
         },
     )
-    training = start(config, data, tmp_path / "run")
+    training = start(config, tmp_path / "run")
     training.train()
     summary = finish(training.run)
     assert summary is not None

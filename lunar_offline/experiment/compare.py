@@ -1,0 +1,193 @@
+"""Runs -> groups that differ in their options alone, with statistics over their seeds."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.run_dir import RunDir
+from lunar_offline.experiment.stats import (
+    Estimate,
+    bootstrap,
+    episodes_to,
+    interquartile_mean,
+    median_time,
+    probability_of_improvement,
+)
+
+LEVEL = 200.0
+# what may differ between the runs of a group
+NOT_OPTIONS = ("seed", "threads", "device")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its config, evaluation and metrics."""
+
+    path: Path
+    config: dict[str, Any]
+    evaluation: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of the same options.
+
+    Attributes:
+        name: the options in which the groups differ.
+        runs: one per seed.
+    """
+
+    name: str
+    runs: list[Finished]
+
+    def scores(self, measure: str = "mean") -> np.ndarray:
+        """Return a measure of evaluation.json, one value per run."""
+        return np.array([run.evaluation[measure] for run in self.runs])
+
+    @cached_property
+    def iqm(self) -> Estimate:
+        """IQM over runs of the evaluation mean, with its interval."""
+        return bootstrap(interquartile_mean, self.scores())
+
+    def last(self) -> float:
+        """IQM over runs of the evaluation mean of the last policy."""
+        return interquartile_mean(
+            np.array([run.evaluation.get("last", run.evaluation)["mean"] for run in self.runs])
+        )
+
+    def episodes_to_level(self) -> float:
+        """Median of the online episodes until a validation mean reaches 200; inf if too few did."""
+        curves = [
+            [
+                (line["episode"], line["validation_mean"])
+                for line in run.metrics
+                if "validation_mean" in line
+            ]
+            for run in self.runs
+        ]
+        return median_time([episodes_to(LEVEL, curve) for curve in curves if curve])
+
+
+def read_runs(paths: Sequence[Path]) -> list[Finished]:
+    """Read run directories, and sweeps, which are folders of them; unfinished ones are left out.
+
+    Raises:
+        UsageError: a path is neither, or no run there is finished.
+        RefusedError: an evaluation cannot be read.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if (path / "config.toml").is_file():
+            found.append(path)
+        else:
+            inside = sorted(p.parent for p in path.glob("*/config.toml"))
+            if not inside:
+                raise UsageError(f"{path}: neither a run directory nor a folder of them")
+            found += inside
+    runs = [_read(path) for path in found if (path / "evaluation.json").is_file()]
+    if not runs:
+        raise UsageError("no run there is finished: none has an evaluation.json")
+    return runs
+
+
+def _read(path: Path) -> Finished:
+    run = RunDir.open(path)
+    source = path / "evaluation.json"
+    try:
+        evaluation = json.loads(source.read_text(encoding="utf-8"))
+        float(evaluation["mean"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefusedError(f"{source}: {error}") from None
+    return Finished(path, _flat(run.config().to_dict()), evaluation, run.metrics())
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    agent = {f"agent.{key}": value for key, value in values["agent"].items()}
+    return {key: value for key, value in values.items() if key != "agent"} | agent
+
+
+def group_runs(runs: Sequence[Finished]) -> list[Group]:
+    """Put runs of the same options together, in the order of their first run."""
+    differing = [
+        key
+        for key in runs[0].config
+        if key not in NOT_OPTIONS and len({str(run.config.get(key)) for run in runs}) > 1
+    ]
+    groups: dict[str, list[Finished]] = {}
+    for run in runs:
+        name = " ".join(f"{key.split('.')[-1]}={run.config[key]}" for key in differing)
+        groups.setdefault(name or "all", []).append(run)
+    return [Group(name, members) for name, members in groups.items()]
+
+
+def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Return the statistics of each group; the first is what the others are compared with.
+
+    `iqm` is that over runs of the 1000-episode evaluation mean, with its 95% stratified bootstrap
+    interval; `better` the probability that a run of the group has a higher mean than one of the
+    first group, with its interval; `episodes_to_200` the Kaplan-Meier median (null: too few did).
+    """
+    table = []
+    for group in groups:
+        reached = group.episodes_to_level()
+        better = None
+        if group is not groups[0]:
+            better = bootstrap(probability_of_improvement, group.scores(), groups[0].scores())
+        table.append(
+            {
+                "group": group.name,
+                "runs": len(group.runs),
+                "iqm": group.iqm._asdict(),
+                "last": group.last(),
+                "lowest_window": float(group.scores("min_window_100").min()),
+                "crash_rate": float(group.scores("crash_rate").mean()),
+                "fuel": float(group.scores("fuel").mean()),
+                "frames": float(group.scores("frames").mean()),
+                "regret_to_bound": float(group.scores("regret_to_bound").mean()),
+                "episodes_to_200": reached if math.isfinite(reached) else None,
+                "better": better._asdict() if better else None,
+            }
+        )
+    return table
+
+
+HEADINGS = (
+    "options",
+    "runs",
+    "IQM of means",
+    "last",
+    "lowest window",
+    "crashes %",
+    "fuel",
+    "frames",
+    "regret",
+    "episodes to 200",
+    "P(better than first)",
+)
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Write one of `rows` for people, in the order of HEADINGS."""
+    better = row["better"]
+    reached = row["episodes_to_200"]
+    return [
+        row["group"],
+        str(row["runs"]),
+        str(Estimate(**row["iqm"])),
+        f"{row['last']:.1f}",
+        f"{row['lowest_window']:.1f}",
+        f"{100 * row['crash_rate']:.2f}",
+        f"{row['fuel']:.1f}",
+        f"{row['frames']:.0f}",
+        f"{row['regret_to_bound']:.1f}",
+        "not reached" if reached is None else f"{reached:.0f}",
+        f"{better['value']:.2f} [{better['low']:.2f}, {better['high']:.2f}]" if better else "",
+    ]
