@@ -18,7 +18,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lunar_offline.experiment.launch import finish, resolve, start
-from lunar_offline.learn.agent import Agent, Batch
+from lunar_offline.learn.agent import Agent
+from lunar_offline.learn.learner import Batch
 
 SEEDS = range(10)
 OPTIONS = {"rho": 0.6, "online_episodes": 20, "evaluation_episodes": 200, "precision": "fp32"}

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     COLLECTION_EPISODE = 10
     COLLECTION_ACTION = 11
     BOOTSTRAP = 12
+    CRITIC_SUBSET = 13
 
 
 def check_seed(seed: int) -> int:

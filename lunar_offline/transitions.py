@@ -111,6 +111,21 @@ class Transitions:
         """Return [episodes]: one past the last row of each episode."""
         return np.flatnonzero(self.terminations | self.truncations) + 1
 
+    def returns(self, discount: float) -> NDArray[np.float64]:
+        """Return [N]: the discounted return from each row to the end of its episode.
+
+        -inf in episodes that a time limit cut short: what they would have got is not known.
+        """
+        returns = np.empty(len(self))
+        start = 0
+        for end in self.episode_ends():
+            total = 0.0 if self.terminations[end - 1] else -np.inf
+            for row in range(end - 1, start - 1, -1):
+                total = float(self.rewards[row]) + discount * total
+                returns[row] = total
+            start = end
+        return returns
+
     def first_episodes(self, n: int) -> Self:
         """Return the rows of the first `n` episodes, without a copy."""
         ends = self.episode_ends()

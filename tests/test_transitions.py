@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lunar_offline.transitions import Episode, Transitions
+from lunar_offline.transitions import Episode, Transitions, transition_dtype
 
 
 def marked_episode(number: int, steps: int, *, terminated: bool) -> Episode:
@@ -51,3 +51,13 @@ def test_an_episode_shows_itself() -> None:
 def test_nothing_to_lay_out_is_an_error() -> None:
     with pytest.raises(ValueError, match="no episode"):
         Transitions.from_episodes([])
+
+
+def test_returns_stop_at_the_ends_of_episodes() -> None:
+    """Three episodes: two that end by themselves, one that a time limit cuts."""
+    records = np.zeros(6, transition_dtype((1,), (), np.int64))
+    records["rewards"] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    records["terminations"][[1, 5]] = True
+    records["truncations"][3] = True
+    returns = Transitions(records).returns(0.5)
+    assert returns.tolist() == [2.0, 2.0, -np.inf, -np.inf, 32.0, 32.0]

@@ -11,9 +11,11 @@ from serve import serve
 from lunar_offline import envs
 from lunar_offline.data.mixing import MixedSampler
 from lunar_offline.experiment.config import TrainConfig, preset_values
-from lunar_offline.experiment.train import to_batch
-from lunar_offline.learn.agent import Agent, AgentConfig
+from lunar_offline.experiment.feed import to_batch
+from lunar_offline.learn.agent import Agent
+from lunar_offline.learn.learner import AgentConfig
 from lunar_offline.learn.memory import keep_freed_memory
+from lunar_offline.learn.penalties import LogSumExp
 from lunar_offline.learn.policies import ActionSpec
 from lunar_offline.seeding import Purpose, generator
 from lunar_offline.transitions import Transitions, transition_dtype
@@ -53,13 +55,14 @@ def make(work: str) -> Callable[[], object]:
     if algorithm == "best":
         values = preset_values("best", discrete=env.discrete, rho=0.6)
         config = TrainConfig.from_dict(values | {"dataset": "none-v0"}).agent
-    agent = Agent(config, ActionSpec(env.discrete, env.action_size), 8, 0)
+    spec = ActionSpec(env.discrete, env.action_size)
+    agent = Agent(config, spec, 8, 0, penalty=LogSumExp("actions"))
     rows = random_rows(env)
     sampler = MixedSampler(((rows, 154), (rows, 102)), rows.records.dtype)
     weight = 0.0 if algorithm == "sac" else 5.0
 
     def call() -> object:
-        drawn, _ = sampler.sample(generator(0, Purpose.BATCH, agent.update_step))
+        drawn = sampler.sample(generator(0, Purpose.BATCH, agent.update_step)).transitions
         return agent.update(to_batch(drawn, len(drawn), agent.device), weight)
 
     return call

@@ -47,9 +47,12 @@ def train(
         Path | None, _option("TOML with any key of a run's config.toml.", "none", LEARNING)
     ] = None,
     algorithm: Annotated[
-        str | None, _option("cql-sac, or sac: no penalty.", "cql-sac", LEARNING)
+        str | None,
+        _option("cql-sac, sac (no penalty), bc, or cql-qr (quantiles).", "cql-sac", LEARNING),
     ] = None,
-    penalty: Annotated[str | None, _option("cql-h or none.", "cql-h", LEARNING)] = None,
+    penalty: Annotated[
+        str | None, _option("cql-h, cql-rho, eq1 or none.", "cql-h", LEARNING)
+    ] = None,
     penalty_weight: Annotated[
         float | None,
         _option("Weight of the penalty offline.", "5", LEARNING),
@@ -57,6 +60,10 @@ def train(
     online_penalty_weight: Annotated[
         float | None,
         _option("The same once online.", "1", LEARNING),
+    ] = None,
+    lagrange_threshold: Annotated[
+        float | None,
+        _option("Learn the weight, to hold each critic's gap at this.", "fixed", LEARNING),
     ] = None,
     penalised_rows: Annotated[
         str | None, _option("Rows in the penalty: offline or all.", "offline", LEARNING)
@@ -114,6 +121,8 @@ def train(
     ]
     values = locals()
     options = {name: values[name] for name in names if values[name] is not None}
+    if lagrange_threshold is not None:
+        options["agent"] = {"lagrange": True, "lagrange_threshold": lagrange_threshold}
     if resume is not None:
         if options or config or out or discrete is not None:
             raise UsageError("--resume takes every option from the run; give it alone")

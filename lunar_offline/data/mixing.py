@@ -64,10 +64,18 @@ class Source(Protocol):
 
 
 class MixedBatch(NamedTuple):
-    """A batch whose first `n_offline` rows came from the dataset."""
+    """A batch whose first `n_offline` rows came from the dataset.
+
+    Attributes:
+        transitions: the rows.
+        n_offline: how many came from the dataset.
+        offline_rows: which of the dataset's rows those are, [n_offline]; None where that is not
+            known, in a shared buffer.
+    """
 
     transitions: Transitions
     n_offline: int
+    offline_rows: NDArray[np.int64] | None
 
 
 class MixedSampler:
@@ -91,7 +99,7 @@ class MixedSampler:
         Raises:
             ValueError: a source is empty.
         """
-        start = 0
+        start, drawn = 0, []
         for source, count in self._pairs:
             records = source.records
             if len(records) == 0:
@@ -99,7 +107,10 @@ class MixedSampler:
             rows = rng.integers(len(records), size=count)
             np.take(records, rows, out=self._out[start : start + count], mode="clip")
             start += count
-        return MixedBatch(Transitions(self._out), self._n_offline)
+            drawn.append(rows)
+        return MixedBatch(
+            Transitions(self._out), self._n_offline, drawn[0] if self._n_offline else None
+        )
 
 
 class SharedBufferSampler:
@@ -122,4 +133,4 @@ class SharedBufferSampler:
         rows = rng.integers(len(self._buffer), size=self._batch_size)
         offline = self._buffer.offline[rows]
         rows = np.concatenate([rows[offline], rows[~offline]])
-        return MixedBatch(Transitions(self._buffer.records[rows]), int(offline.sum()))
+        return MixedBatch(Transitions(self._buffer.records[rows]), int(offline.sum()), None)

@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from lunar_offline.data.mixing import buffer_mode_episodes, check_rho, split_batch
 from lunar_offline.errors import UsageError
-from lunar_offline.learn.agent import AgentConfig
+from lunar_offline.learn.algorithms import ALGORITHMS
+from lunar_offline.learn.learner import AgentConfig
+from lunar_offline.learn.penalties import PENALTIES
 from lunar_offline.learn.precision import PRECISIONS
 from lunar_offline.seeding import check_seed
 
-ALGORITHMS = ("cql-sac", "sac")
-PENALTIES = ("cql-h", "none")
 RHO_MODES = ("batch", "buffer")
 PENALISED_ROWS = ("offline", "all")
 PRESETS = ("best", "paper")
@@ -30,10 +30,11 @@ class TrainConfig:
         discrete: action space of the env.
         rho: offline fraction of every batch (`rho_mode` batch) or of all episodes (buffer).
         rho_mode: `batch`, exact per batch; `buffer`, the paper's shared uniform buffer.
-        algorithm: `cql-sac` or `sac` (no penalty).
-        penalty: `cql-h` or `none`.
+        algorithm: `cql-sac`, `sac` (no penalty), `bc` or `cql-qr`; see `learn.algorithms`.
+        penalty: `cql-h`, `cql-rho`, `eq1` or `none`; see `learn.penalties`.
         penalty_weight: of the CQL penalty while pretraining, and for rho 1.
         online_penalty_weight: the same once online.
+        anneal_episodes: online episodes over which that falls to 0, linearly; 0 keeps it.
         penalised_rows: `offline` or `all` rows of a batch take part in the penalty.
         pretrain_updates: update steps on the dataset alone before the first online episode.
         updates: update steps of a run at rho 1.
@@ -64,6 +65,7 @@ class TrainConfig:
     penalty: str = "cql-h"
     penalty_weight: float = 1.0
     online_penalty_weight: float = 0.1
+    anneal_episodes: int = 0
     penalised_rows: str = "offline"
     pretrain_updates: int = 15_000
     updates: int = 30_000
@@ -104,6 +106,7 @@ class TrainConfig:
             ("pretrain_updates", self.pretrain_updates, 0),
             ("updates", self.updates, 1),
             ("online_episodes", self.online_episodes, 0),
+            ("anneal_episodes", self.anneal_episodes, 0),
             ("random_steps", self.random_steps, 0),
             ("warmup_steps", self.warmup_steps, 0),
             ("validate_every", self.validate_every, 1),
@@ -127,16 +130,42 @@ class TrainConfig:
         if self.rho > 0.0 and not self.dataset:
             raise UsageError(f"rho {self.rho} needs a dataset: --dataset ID, or --rho 0")
 
+        self._check_algorithm()
+
+    def _check_algorithm(self) -> None:
+        agent = self.agent
+        if self.algorithm == "bc" and self.rho == 0.0:
+            raise UsageError("algorithm bc learns from a dataset: --rho must be above 0")
+        if self.algorithm == "cql-qr" and not self.discrete:
+            raise UsageError("algorithm cql-qr has a value per action: it takes discrete ones only")
+        if self.algorithm == "cql-qr" and agent.layer_norm:
+            raise UsageError("algorithm cql-qr: set agent.layer_norm to false")
+        if self.algorithm == "cql-qr" and self.penalty not in ("cql-h", "none"):
+            raise UsageError(f"algorithm cql-qr has no policy to weigh {self.penalty} by")
+        if agent.calibrated and (self.rho_mode == "buffer" or self.penalty == "eq1"):
+            raise UsageError("agent.calibrated needs rho_mode batch and a penalty with a data term")
+        if not 0 <= agent.target_subset <= agent.n_critics:
+            raise UsageError(f"agent.target_subset {agent.target_subset}: 0 .. agent.n_critics")
+        for name, value in (("tau", agent.tau), ("policy_tau", agent.policy_tau)):
+            if not 0.0 < value <= 1.0:
+                raise UsageError(f"agent.{name} {value} is outside (0, 1]")
+        if not 0.0 < agent.penalty_temperature < float("inf"):
+            raise UsageError(f"agent.penalty_temperature {agent.penalty_temperature}: above 0")
+
     @property
     def touches_env(self) -> bool:
         """Rho 1 never makes an env while it trains."""
         return self.rho < 1.0
 
-    def weight(self, *, online: bool) -> float:
-        """Return the penalty's weight in a phase; 0 for plain SAC."""
+    def weight(self, episode: int | None) -> float:
+        """Return the penalty's weight offline (None) or in an online episode; 0 for plain SAC."""
         if self.algorithm == "sac" or self.penalty == "none" or self.rho == 0.0:
             return 0.0
-        return self.online_penalty_weight if online else self.penalty_weight
+        if episode is None:
+            return self.penalty_weight
+        if not self.anneal_episodes:
+            return self.online_penalty_weight
+        return self.online_penalty_weight * max(0.0, 1.0 - episode / self.anneal_episodes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as `from_dict` takes them."""
@@ -190,7 +219,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}") from None
 
 
-def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
+def preset_values(
+    preset: str, *, discrete: bool, rho: float, algorithm: str = "cql-sac"
+) -> dict[str, Any]:
     """Return what a preset says; every option and config file goes over it.
 
     `paper` is section 2.8 of the paper, with its code's clip of the critic gradient and its random
@@ -199,6 +230,13 @@ def preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
     """
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
+    values = _preset_values(preset, discrete=discrete, rho=rho)
+    if algorithm == "cql-qr":  # its policy is its critic, and policies have no LayerNorm
+        values["agent"]["layer_norm"] = False
+    return values
+
+
+def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]:
     online_sac = rho == 0.0
     values: dict[str, Any] = {"preset": preset, "discrete": discrete, "rho": rho}
     if preset == "paper":

@@ -32,7 +32,12 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
     wanted = discrete if discrete is not None else file.get("discrete")
 
     def config(discrete: bool) -> TrainConfig:
-        chosen = preset_values(given.get("preset", TrainConfig.preset), discrete=discrete, rho=rho)
+        chosen = preset_values(
+            given.get("preset", TrainConfig.preset),
+            discrete=discrete,
+            rho=rho,
+            algorithm=given.get("algorithm", TrainConfig.algorithm),
+        )
         return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
 
     resolved = config(wanted is not False)  # all options are checked before any file is read

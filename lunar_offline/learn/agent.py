@@ -2,18 +2,29 @@
 
 import copy
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lunar_offline.learn import losses
 from lunar_offline.learn.adam import Adam
+from lunar_offline.learn.learner import (
+    AgentConfig,
+    Batch,
+    PolicyAverage,
+    load_state,
+    named_state,
+)
 from lunar_offline.learn.networks import Values
-from lunar_offline.learn.penalties import logsumexp_gap_and_gradient
+from lunar_offline.learn.noise import Noise, draw
+from lunar_offline.learn.penalties import (
+    FixedWeight,
+    LagrangeWeight,
+    Penalty,
+    Weight,
+    calibrate,
+)
 from lunar_offline.learn.policies import (
     ActionSpec,
     Critic,
@@ -27,58 +38,6 @@ from lunar_offline.learn.precision import bf16_products
 from lunar_offline.seeding import Purpose, generator
 
 
-@dataclass(frozen=True)
-class AgentConfig:
-    """Hyperparameters of the update. Presets stand in `experiment.config`.
-
-    Attributes:
-        hidden: widths of the hidden layers, of policy and critics alike.
-        layer_norm: LayerNorm in the critics.
-        n_critics: size of the ensemble; the minimum over it is used everywhere.
-        learning_rate: Adam's, for policy, critics and temperature.
-        discount: of the return, per env step.
-        tau: share of the new parameters in each target update.
-        initial_temperature: of the entropy bonus.
-        entropy_fraction: discrete target entropy as a fraction of ln(actions).
-        n_proposals: continuous: samples per proposal distribution of the penalty (three of them).
-        max_grad_norm: clip of the critics' gradient norm; 0 is off.
-        policy_tau: share of the new policy in each update of the averaged one, which is the policy
-            that is judged and saved; 1 is no average.
-    """
-
-    hidden: tuple[int, ...] = (256, 256)
-    layer_norm: bool = True
-    n_critics: int = 2
-    learning_rate: float = 3e-4
-    discount: float = 0.99
-    tau: float = 0.005
-    initial_temperature: float = 1.0
-    entropy_fraction: float = 0.3
-    n_proposals: int = 10
-    max_grad_norm: float = 0.0
-    policy_tau: float = 1.0
-
-
-class Batch(NamedTuple):
-    """Tensors of one batch; the first `n_penalised` rows take part in the CQL penalty.
-
-    Attributes:
-        observations: float32 [B, D].
-        actions: int64 [B] or float32 [B, A].
-        rewards: float32 [B].
-        next_observations: float32 [B, D].
-        terminations: bool [B].
-        n_penalised: 0 .. B.
-    """
-
-    observations: Tensor
-    actions: Tensor
-    rewards: Tensor
-    next_observations: Tensor
-    terminations: Tensor
-    n_penalised: int
-
-
 class Agent:
     """Policy, critics, target critics, temperature and their optimizers.
 
@@ -88,6 +47,7 @@ class Agent:
         observation_size: D.
         seed: of the initialisation and of the noise of every update.
         device: where the tensors live.
+        penalty: of the critics; None is SAC.
         bf16: see `bf16_products`.
     """
 
@@ -99,11 +59,12 @@ class Agent:
         seed: int,
         device: str = "cpu",
         *,
+        penalty: Penalty | None,
         bf16: bool = False,
     ) -> None:
         rng = generator(seed, Purpose.INITIALISATION)
         self.config, self.spec, self.seed, self.device = config, spec, seed, torch.device(device)
-        self.bf16 = bf16
+        self.penalty, self.bf16 = penalty, bf16
         self.policy: Policy = make_policy(spec, observation_size, config.hidden, rng)
         self.critic: Critic = make_critic(
             spec,
@@ -114,15 +75,18 @@ class Agent:
             layer_norm=config.layer_norm,
         )
         self.policy.to(self.device)
-        self.averaged_policy = self.policy
-        if config.policy_tau < 1.0:
-            self.averaged_policy = copy.deepcopy(self.policy).requires_grad_(False)
+        self.average = PolicyAverage(self.policy, config.policy_tau)
         self.critic.to(self.device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(
             float(np.log(config.initial_temperature)), device=self.device
         )
         self.target_entropy = default_target_entropy(spec, config.entropy_fraction)
+        self.weight: Weight = FixedWeight()
+        if config.lagrange:
+            self.weight = LagrangeWeight(
+                config.lagrange_threshold, config.learning_rate, self.device
+            )
         self.parameters = {
             "policy": self.policy.net.flat,
             "critic": self.critic.members.flat,
@@ -140,12 +104,13 @@ class Agent:
 
         All gradients are taken at the parameters that the update begins with, as in JaxCQL.
 
-        The critic loss is `critic_loss + penalty_weight * penalty_gap`, the gap averaged over the
+        The critic loss is `td_loss + penalty_weight * penalty_gap`, the gap averaged over the
         first `batch.n_penalised` rows and summed over critics (Eq. 17).
 
         Args:
             batch: see Batch.
-            penalty_weight: 0 leaves the penalty out and is plain SAC.
+            penalty_weight: 0 leaves the penalty out and is plain SAC; a Lagrange factor goes on
+                top.
 
         Returns:
             Detached scalars by metric name; nothing is copied off the device.
@@ -154,7 +119,8 @@ class Agent:
             return self._update(batch, penalty_weight)
 
     def _update(self, batch: Batch, penalty_weight: float) -> dict[str, Tensor]:
-        b, p = len(batch.rewards), batch.n_penalised if penalty_weight else 0
+        b = len(batch.rewards)
+        p = batch.n_penalised if self.penalty and penalty_weight else 0
         noise = self._noise(b, p)
         temperature = self.log_temperature.exp()
         output_1BO, policy_tape = self.policy.net.run(
@@ -163,15 +129,11 @@ class Agent:
         output = output_1BO[0]
         action_set, next_set = self.policy.action_set(output, noise.actions).split(b)
         next_q, _ = self.target_critic.run(batch.next_observations, next_set.actions)
-        next_value = losses.soft_value(next_q, next_set, temperature)
+        next_value = losses.soft_value(self._subset(next_q), next_set, temperature)
         target = losses.td_target(
             batch.rewards, batch.terminations, next_value, self.config.discount
         )
-        proposals = None
-        if p:
-            proposals = self.policy.proposals(
-                output[:p], output[b : b + p], noise.uniform, noise.proposals
-            )
+        proposals = self._proposals(output[:p], output[b : b + p], noise) if p else None
         values = self.critic.evaluate(
             batch.observations,
             batch.actions,
@@ -179,9 +141,12 @@ class Agent:
             action_set.actions,
         )
         metrics, gradient = self._critic_gradient(batch, values, target, proposals, penalty_weight)
-        metrics["policy_loss"], g = losses.policy_loss_and_gradient(
-            values.q_KBN, action_set, temperature
-        )
+        q_KBN, k = values.q_KBN, len(values.q_KBN)
+        if self.config.target_subset:
+            q_KBN = q_KBN.mean(0, keepdim=True)
+        metrics["policy_loss"], g = losses.policy_loss_and_gradient(q_KBN, action_set, temperature)
+        if self.config.target_subset:
+            g = g._replace(q_KBN=(g.q_KBN / k).expand(k, -1, -1))
         g_output = self.policy.output_gradient(
             output[:b],
             noise.actions[:b],
@@ -192,6 +157,10 @@ class Agent:
         )
         metrics["entropy"] = losses.entropy(action_set)
         metrics["temperature"] = temperature
+        if p:
+            metrics["action_gap"] = losses.action_gap(
+                values.q_KB[:, :p], values.q_KBN[:, :p], action_set.weight_BN[:p]
+            )
 
         self.optimizers["critic"].step(gradient)
         self.optimizers["policy"].step(
@@ -201,12 +170,24 @@ class Agent:
             losses.temperature_gradient(metrics["entropy"], self.target_entropy)
         )
         losses.lerp_(self.target_critic.members.flat, self.critic.members.flat, self.config.tau)
-        if self.averaged_policy is not self.policy:
-            losses.lerp_(
-                self.averaged_policy.net.flat, self.policy.net.flat, self.config.policy_tau
-            )
+        self.average.step()
         self.update_step += 1
         return metrics
+
+    def _proposals(self, here: Tensor, there: Tensor, noise: Noise) -> Proposals:
+        """Sample the penalty's base measure from the policy's outputs at s and s'."""
+        assert self.penalty is not None
+        if self.penalty.measure == "policy":
+            return self.policy.action_set(here, noise.proposals).proposals()
+        return self.policy.proposals(here, there, noise.uniform, noise.proposals)
+
+    def _subset(self, q_KBN: Tensor) -> Tensor:
+        """Return the critics whose minimum makes this update's targets."""
+        k, size = len(q_KBN), self.config.target_subset
+        if not size:
+            return q_KBN
+        rng = generator(self.seed, Purpose.CRITIC_SUBSET, self.update_step)
+        return q_KBN[rng.permutation(k)[:size].tolist()]
 
     def _critic_gradient(
         self,
@@ -219,78 +200,59 @@ class Agent:
         td_loss, g_KB = losses.critic_loss_and_gradient(values.q_KB, target)
         metrics = {"td_loss": td_loss, "critic_loss": td_loss, "q_mean": values.q_KB.mean()}
         actions = g_KPM = None
-        if proposals and values.q_KPM is not None:
+        if self.penalty and proposals and values.q_KPM is not None:
             actions, p = proposals.actions, len(proposals.actions)
-            metrics["penalty_gap"], g_KPM, g_data = logsumexp_gap_and_gradient(
-                values.q_KPM, proposals.log_weight_PM, values.q_KB[:, :p]
-            )
-            metrics["critic_loss"] = td_loss + penalty_weight * metrics["penalty_gap"]
-            g_KB[:, :p] += penalty_weight * g_data
-            g_KPM *= penalty_weight
+            q_KPM, inside = values.q_KPM, None
+            if self.config.calibrated and batch.returns is not None:
+                q_KPM, inside = calibrate(q_KPM, batch.returns, proposals.first_of_policy)
+            gap, g_KPM, g_data = self.penalty(q_KPM, proposals.log_weight_PM, values.q_KB[:, :p])
+            weight = self.weight(penalty_weight)
+            metrics["penalty_gap"] = gap
+            metrics["critic_loss"] = td_loss + weight * gap
+            if g_data:
+                g_KB[:, :p] += weight * g_data
+            g_KPM *= weight if inside is None else weight * inside
+            if self.config.lagrange:
+                metrics["penalty_weight"] = torch.as_tensor(weight)
+                self.weight.observe(gap / len(values.q_KB))
         gradient = self.critic.parameter_gradient(values, batch.actions, actions, g_KB, g_KPM)
         if self.config.max_grad_norm:
             scale = self.config.max_grad_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
             gradient *= scale.clamp(max=1.0)
         return metrics, gradient
 
-    def _noise(self, b: int, p: int) -> "_Noise":
-        """Draw the noise of this update, keyed by (seed, update_step)."""
-        a, n = self.policy.noise_size, self.config.n_proposals
-        if not a:
-            nothing = torch.empty(2 * b, 1, 0, device=self.device)
-            return _Noise(nothing, nothing, nothing)
-        rng = generator(self.seed, Purpose.UPDATE_NOISE, self.update_step)
-
-        def normal(*shape: int) -> Tensor:
-            return to_device(rng.standard_normal(shape, dtype=np.float32), self.device)
-
-        return _Noise(
-            actions=normal(2 * b, 1, a),
-            proposals=normal(p, 2 * n, a),
-            uniform=to_device(rng.random((p, n, a), dtype=np.float32), self.device),
+    def _noise(self, b: int, p: int) -> Noise:
+        return draw(
+            self.seed,
+            self.update_step,
+            rows=b,
+            penalised=p,
+            n_proposals=self.config.n_proposals,
+            action_size=self.policy.noise_size,
+            quasi_random=self.config.quasi_random,
+            device=self.device,
         )
 
-    def _modules(self) -> tuple[str, ...]:
-        averaged = ("averaged_policy",) if self.averaged_policy is not self.policy else ()
-        return ("policy", "critic", "target_critic", *averaged)
-
     def state_tensors(self) -> dict[str, Tensor]:
-        """Return every tensor that the next update depends on, by name; `update_step` apart."""
-        tensors: dict[str, Tensor] = {"log_temperature": self.log_temperature.detach()}
-        for name in self._modules():
-            module: torch.nn.Module = getattr(self, name)
-            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            tensors |= {f"optimizer.{name}.{key}": v for key, v in optimizer.state.items()}
-        return tensors
+        """See Learner."""
+        return named_state(self._modules(), self.optimizers) | {
+            "log_temperature": self.log_temperature.detach(),
+            **{f"weight.{name}": value for name, value in self.weight.state().items()},
+        }
 
     def load_state_tensors(self, tensors: dict[str, Tensor], update_step: int) -> None:
-        """Put `state_tensors()` back, into the very parameters that the optimizers hold.
-
-        Raises:
-            KeyError or RuntimeError: a tensor is missing or has another shape.
-        """
+        """See Learner; the tensors go into the very parameters that the optimizers hold."""
+        load_state(self._modules(), self.optimizers, tensors)
         with torch.no_grad():
             self.log_temperature.copy_(tensors["log_temperature"])
-        for name in self._modules():
-            module: torch.nn.Module = getattr(self, name)
-            module.load_state_dict({key: tensors[f"{name}.{key}"] for key in module.state_dict()})
-        with torch.no_grad():
-            for name, optimizer in self.optimizers.items():
-                for key, value in optimizer.state.items():
-                    value.copy_(tensors[f"optimizer.{name}.{key}"])
+            for name, value in self.weight.state().items():
+                value.copy_(tensors[f"weight.{name}"])
         self.update_step = update_step
 
-
-def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy an array to a device; the host does not wait for a GPU to have it."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-class _Noise(NamedTuple):
-    actions: Tensor
-    proposals: Tensor
-    uniform: Tensor
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        modules = {
+            "policy": self.policy,
+            "critic": self.critic,
+            "target_critic": self.target_critic,
+        }
+        return modules | self.average.modules()

@@ -44,6 +44,32 @@ def critic_loss_and_gradient(q_KB: Tensor, td_target_B: Tensor) -> tuple[Tensor,
     return 0.5 * torch.dot(error_KB.flatten(), gradient_KB.flatten()), gradient_KB
 
 
+def quantile_loss(z_BQ: Tensor, target_BR: Tensor) -> Tensor:
+    """Return the quantile Huber loss (Dabney et al. 2018, Eq. 10, kappa 1).
+
+    sum_q mean_r |tau_q - 1[u < 0]| huber(u), u = target_r - z_q and tau_q = (q + 1/2) / Q, averaged
+    over the batch.
+    """
+    u_BQR = target_BR.unsqueeze(1) - z_BQ.unsqueeze(2)
+    huber = torch.where(u_BQR.abs() <= 1.0, 0.5 * u_BQR.square(), u_BQR.abs() - 0.5)
+    return (_quantile_weight(u_BQR) * huber).mean(2).sum(1).mean()
+
+
+def quantile_loss_and_gradient(z_BQ: Tensor, target_BR: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `quantile_loss` and its gradient in z_BQ."""
+    u_BQR = target_BR.unsqueeze(1) - z_BQ.unsqueeze(2)
+    slope = u_BQR.clamp(-1.0, 1.0)
+    weight = _quantile_weight(u_BQR)
+    loss = (weight * slope * (u_BQR - 0.5 * slope)).mean(2).sum(1).mean()  # huber = s (u - s / 2)
+    return loss, -(weight * slope).mean(2) / len(z_BQ)
+
+
+def _quantile_weight(u_BQR: Tensor) -> Tensor:
+    q = u_BQR.shape[1]
+    tau_Q1 = ((torch.arange(q, device=u_BQR.device) + 0.5) / q).unsqueeze(1)
+    return (tau_Q1 - (u_BQR < 0.0).to(u_BQR.dtype)).abs()
+
+
 def policy_loss(q_KBN: Tensor, action_set: ActionSet, temperature: Tensor | float) -> Tensor:
     """Return -mean_b of the soft value (the paper's Eq. 13, to be minimised)."""
     return -soft_value(q_KBN, action_set, temperature).mean()
@@ -71,6 +97,15 @@ def policy_loss_and_gradient(
         gradient_weight_BN,
     )
     return torch.dot(weight_BN.flatten(), gradient_weight_BN.flatten()), gradient
+
+
+def action_gap(q_KB: Tensor, q_KBN: Tensor, weight_BN: Tensor) -> Tensor:
+    """Return the mean of Q(s, a_data) - E_pi[Q(s, a)], over states and critics.
+
+    CQL expands it: the data's actions stand out more than they would (Kumar et al. 2020, Theorem
+    3.4).
+    """
+    return (q_KB - (q_KBN * weight_BN).sum(2)).mean()
 
 
 def entropy(action_set: ActionSet) -> Tensor:

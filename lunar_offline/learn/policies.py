@@ -17,8 +17,23 @@ from torch import Tensor, nn
 from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, Ensemble, Layout
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -5.0, 2.0
+ACTION_LIMIT = 1.0 - 1e-5
 
 Array = NDArray[np.float32]
+
+
+class Proposals(NamedTuple):
+    """Actions at which a CQL penalty evaluates Q: a sampled or exact base measure.
+
+    Attributes:
+        actions: int64 [P, M] or float32 [P, M, A].
+        log_weight_PM: log of the weights that make a sum over the actions one over the measure.
+        first_of_policy: index of the first action that stands for the policy.
+    """
+
+    actions: Tensor
+    log_weight_PM: Tensor
+    first_of_policy: int = 0
 
 
 class ActionSet(NamedTuple):
@@ -36,21 +51,13 @@ class ActionSet(NamedTuple):
     log_prob_BN: Tensor
     weight_BN: Tensor
 
+    def proposals(self) -> Proposals:
+        """Return the policy as a base measure."""
+        return Proposals(self.actions, self.weight_BN.log())
+
     def split(self, b: int) -> tuple["ActionSet", "ActionSet"]:
         """Return the first b states' actions, and the others'."""
         return ActionSet(*(t[:b] for t in self)), ActionSet(*(t[b:] for t in self))
-
-
-class Proposals(NamedTuple):
-    """Actions at which a CQL penalty evaluates Q, with their log base-measure weights.
-
-    Attributes:
-        actions: int64 [P, M] or float32 [P, M, A].
-        log_weight_PM: 0 for exact sums over actions, -log density - log M for samples.
-    """
-
-    actions: Tensor
-    log_weight_PM: Tensor
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,17 @@ class CategoricalPolicy(nn.Module):
         g_BA = torch.addcmul(g_log_prob_BA, g_weight_BA, weight_BA)
         return g_BA - weight_BA * g_BA.sum(1, keepdim=True)
 
+    def log_prob_and_gradient(self, logits_BA: Tensor, actions_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log pi(a) of given actions [B] and its gradient in the logits, onehot - pi."""
+        log_prob_BA = functional.log_softmax(logits_BA, dim=1)
+        gradient_BA = -log_prob_BA.exp()
+        gradient_BA.scatter_add_(1, actions_B.unsqueeze(1), torch.ones_like(gradient_BA[:, :1]))
+        return log_prob_BA.gather(1, actions_B.unsqueeze(1)).squeeze(1), gradient_BA
+
     def proposals(
         self, logits_PA: Tensor, next_logits_PA: Tensor, uniform_PNA: Tensor, noise_PNA: Tensor
     ) -> Proposals:
-        """Return all A actions with log weight 0: logsumexp over them is exact."""
+        """Return all A actions with log weight 0, the counting measure: sums are exact."""
         return Proposals(self._all(len(logits_PA), logits_PA), torch.zeros_like(logits_PA))
 
     def _all(self, rows: int, like: Tensor) -> Tensor:
@@ -168,6 +182,22 @@ class TanhGaussianPolicy(nn.Module):
         g_log_sigma = (g_mu * log_sigma.exp() * noise_BNA - g_log_prob) * (raw == log_sigma)
         return torch.cat([g_mu, g_log_sigma], dim=2).sum(1)
 
+    def log_prob_and_gradient(
+        self, parameters_B2A: Tensor, actions_BA: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return log pi(a) of given actions [B, A] and its gradient in the policy's output.
+
+        Actions are first clipped to ACTION_LIMIT, inside which tanh has a finite inverse.
+        """
+        mu, raw = parameters_B2A.chunk(2, dim=1)
+        log_sigma = raw.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX)
+        before_tanh = actions_BA.clamp(-ACTION_LIMIT, ACTION_LIMIT).atanh()
+        sigma = log_sigma.exp()
+        noise = (before_tanh - mu) / sigma
+        log_prob_B = tanh_gaussian_log_prob(before_tanh, noise, log_sigma)
+        g_log_sigma = (noise.square() - 1.0) * (raw == log_sigma)
+        return log_prob_B, torch.cat([noise / sigma, g_log_sigma], dim=1)
+
     def proposals(
         self,
         parameters_P: Tensor,
@@ -191,7 +221,7 @@ class TanhGaussianPolicy(nn.Module):
         there = self.action_set(next_parameters_P, noise_PNA[:, n:])
         actions = torch.cat([2.0 * uniform_PNA - 1.0, here.actions, there.actions], dim=1)
         log_density = torch.cat([uniform_log_density, here.log_prob_BN, there.log_prob_BN], dim=1)
-        return Proposals(actions, -log_density - math.log(3 * n))
+        return Proposals(actions, -log_density - math.log(3 * n), first_of_policy=n)
 
     def sample(self, parameters_B2A: Array, rngs: Sequence[np.random.Generator]) -> Array:
         """Draw one action per row with that row's generator."""

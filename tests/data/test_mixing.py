@@ -133,7 +133,7 @@ def test_a_shared_buffer_puts_offline_rows_first() -> None:
     sampler = SharedBufferSampler(buffer, 64)
     shares = []
     for step in range(200):
-        batch, n_offline = sampler.sample(generator(0, Purpose.BATCH, step))
+        batch, n_offline, _ = sampler.sample(generator(0, Purpose.BATCH, step))
         assert (batch.rewards[:n_offline] == 1.0).all()
         assert (batch.rewards[n_offline:] == 2.0).all()
         shares.append(n_offline / 64)

@@ -62,10 +62,39 @@ def test_what_cannot_be_meant_is_named(values: dict, reason: str) -> None:
 
 
 def test_penalty_weights_by_phase() -> None:
-    assert config(penalty_weight=2.0, online_penalty_weight=0.5).weight(online=False) == 2.0
-    assert config(penalty_weight=2.0, online_penalty_weight=0.5).weight(online=True) == 0.5
-    assert config(algorithm="sac").weight(online=False) == 0.0
-    assert config(penalty="none").weight(online=True) == 0.0
+    both = config(penalty_weight=2.0, online_penalty_weight=0.5)
+    assert both.weight(None) == 2.0
+    assert [both.weight(episode) for episode in (0, 150)] == [0.5, 0.5]
+    assert config(algorithm="sac").weight(None) == 0.0
+    assert config(penalty="none").weight(0) == 0.0
+
+
+def test_an_annealed_weight_falls_to_zero() -> None:
+    annealed = config(penalty_weight=2.0, online_penalty_weight=0.5, anneal_episodes=10)
+    assert annealed.weight(None) == 2.0
+    assert [annealed.weight(episode) for episode in (0, 5, 10, 50)] == [0.5, 0.25, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"algorithm": "bc", "rho": 0.0, "dataset": "", "pretrain_updates": 0}, "above 0"),
+        ({"algorithm": "cql-qr", "discrete": False}, "discrete ones only"),
+        ({"algorithm": "cql-qr", "agent": {"layer_norm": True}}, "layer_norm to false"),
+        (
+            {"algorithm": "cql-qr", "penalty": "eq1", "agent": {"layer_norm": False}},
+            "no policy to weigh eq1 by",
+        ),
+        ({"rho_mode": "buffer", "agent": {"calibrated": True}}, "needs rho_mode batch"),
+        ({"agent": {"n_critics": 2, "target_subset": 3}}, "0 .. agent.n_critics"),
+        ({"agent": {"tau": 0.0}}, "agent.tau 0.0 is outside"),
+        ({"agent": {"policy_tau": 1.5}}, "agent.policy_tau 1.5 is outside"),
+        ({"agent": {"penalty_temperature": 0.0}}, "penalty_temperature"),
+    ],
+)
+def test_an_algorithm_says_what_it_cannot_do(values: dict, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        config(**values)
 
 
 def test_merge_goes_into_tables() -> None:

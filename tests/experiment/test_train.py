@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lunar_offline.data.mixing import MixedSampler
+from lunar_offline.data.reader import read_dataset
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.experiment.launch import finish, resolve, resume, start
+from lunar_offline.experiment.launch import evaluate_run, finish, resolve, resume, start
 from lunar_offline.experiment.train import Training
 
 SMALL = {
@@ -82,7 +83,7 @@ def test_online_sac_needs_no_dataset(
     )
     training.train()
     assert training.env_step > 50
-    assert training.agent.update_step > 0
+    assert training.learner.update_step > 0
 
 
 def test_rho_1_makes_no_env(
@@ -92,7 +93,7 @@ def test_rho_1_makes_no_env(
     training = begin(tmp_path / "run", dataset=random_dataset, rho=1.0, evaluation_episodes=0)
     training.train()
     assert finish(training.run) is None
-    assert training.agent.update_step == 30
+    assert training.learner.update_step == 30
     assert training.env_step == 0
 
 
@@ -119,7 +120,7 @@ def test_rho_holds_in_every_updates_batch(
     )
     training.train()
     assert shares[:4] == [32] * 4
-    assert len(shares) == training.agent.update_step > 20
+    assert len(shares) == training.learner.update_step > 20
     assert set(shares[4:]) == {8}
 
 
@@ -152,7 +153,7 @@ def test_a_resumed_run_gives_the_same_bytes(
 
     def stop(self: Training, env: gym.Env):
         if self.episode == (0 if stop_after == "pretraining" else 3):
-            self._update(self._pretraining, online=True)  # work that no checkpoint has
+            self._update(online=False)  # work that no checkpoint has
             raise Stop
         return fly(self, env)
 
@@ -225,3 +226,45 @@ def test_a_stop_return_stops(random_dataset: str, tmp_path: Path) -> None:
     training.train()
     assert training.episode == 0
     assert training.stopped_early
+
+
+@pytest.mark.parametrize("rho", [0.6, 1.0])
+@pytest.mark.parametrize(
+    ("algorithm", "agent"),
+    [
+        ("bc", {}),
+        ("cql-qr", {"layer_norm": False}),
+        ("cql-sac", {"calibrated": True}),
+        ("cql-sac", {"lagrange": True, "n_critics": 3, "target_subset": 2, "policy_tau": 0.1}),
+    ],
+)
+def test_every_algorithm_trains_resumes_and_saves_its_policy(
+    random_dataset: str, tmp_path: Path, algorithm: str, agent: dict, rho: float
+) -> None:
+    options = {
+        "dataset": random_dataset,
+        "rho": rho,
+        "algorithm": algorithm,
+        "penalised_rows": "all" if "calibrated" in agent else "offline",
+        "agent": {"hidden": [16, 16]} | agent,
+    }
+    begin(tmp_path / "run", **options).train()
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    newest.unlink()
+    before = policy_bytes(tmp_path / "run")
+    resume(tmp_path / "run").train()
+    assert policy_bytes(tmp_path / "run") == before
+    summary = evaluate_run(tmp_path / "run", 2)
+    assert np.isfinite(summary["mean"])
+
+
+def test_calibration_meets_the_datas_own_returns(random_dataset: str, tmp_path: Path) -> None:
+    training = begin(
+        tmp_path / "run", dataset=random_dataset, agent={"calibrated": True, "discount": 0.9}
+    )
+    rows = read_dataset(random_dataset).transitions
+    returns = {o.tobytes(): r for o, r in zip(rows.observations, rows.returns(0.9), strict=True)}
+    batch = training.feed.batch(0, online=False)
+    assert batch.returns is not None
+    expected = [returns[o.numpy().tobytes()] for o in batch.observations]
+    assert batch.returns.tolist() == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -6,12 +7,14 @@ from torch import tensor
 
 from lunar_offline.learn import losses
 from lunar_offline.learn.adam import Adam
-from lunar_offline.learn.agent import Agent, AgentConfig, Batch
-from lunar_offline.learn.penalties import logsumexp_gap
+from lunar_offline.learn.agent import Agent as AnyAgent
+from lunar_offline.learn.learner import AgentConfig, Batch
+from lunar_offline.learn.penalties import LogSumExp, expected_value, logsumexp_gap, make_penalty
 from lunar_offline.learn.policies import ActionSpec
 from lunar_offline.seeding import Purpose, generator
 
 SMALL = AgentConfig(hidden=(16, 16), n_proposals=3)
+Agent = partial(AnyAgent, penalty=LogSumExp("actions"))
 SPECS = {"discrete": ActionSpec(True, 4), "continuous": ActionSpec(False, 2)}
 
 
@@ -127,39 +130,48 @@ def test_targets_bootstrap_unless_terminated(spec: ActionSpec) -> None:
     assert abs(goes_on["td_loss"].item() - expected.item()) > 1e-4
 
 
-def plain_gradients(agent: Agent, rows: Batch, weight: float) -> tuple[torch.Tensor, ...]:
+def plain_gradients(agent: AnyAgent, rows: Batch, weight: float) -> tuple[torch.Tensor, ...]:
     """The update's gradients for critic and policy, by autograd over the plain losses."""
-    b, p = len(rows.rewards), rows.n_penalised if weight else 0
+    config, penalty = agent.config, agent.penalty
+    b, p = len(rows.rewards), rows.n_penalised if weight and penalty else 0
     noise, temperature = agent._noise(b, p), agent.log_temperature.exp()
     here, there = agent.policy(rows.observations), agent.policy(rows.next_observations)
     with torch.no_grad():
         next_set = agent.policy.action_set(there, noise.actions[b:])
         next_q = agent.target_critic(rows.next_observations, next_set.actions)
-        value = losses.soft_value(next_q, next_set, temperature)
-        target = losses.td_target(rows.rewards, rows.terminations, value, agent.config.discount)
+        value = losses.soft_value(agent._subset(next_q), next_set, temperature)
+        target = losses.td_target(rows.rewards, rows.terminations, value, config.discount)
     q_KB = agent.critic(rows.observations, rows.actions[:, None])[:, :, 0]
     loss = losses.critic_loss(q_KB, target)
     if p:
         with torch.no_grad():
-            proposals = agent.policy.proposals(here[:p], there[:p], noise.uniform, noise.proposals)
+            if penalty.measure == "actions":
+                proposals = agent.policy.proposals(
+                    here[:p], there[:p], noise.uniform, noise.proposals
+                )
+            else:
+                proposals = agent.policy.action_set(here[:p], noise.proposals).proposals()
         q_KPM = agent.critic(rows.observations[:p], proposals.actions)
-        gap = logsumexp_gap(q_KPM, proposals.log_weight_PM, q_KB[:, :p])
-        loss = loss + weight * gap.mean(1).sum()
+        if config.calibrated:
+            first = proposals.first_of_policy
+            raised = torch.maximum(q_KPM[:, :, first:], rows.returns[:, None])
+            q_KPM = torch.cat([q_KPM[:, :, :first], raised], dim=2)
+        if isinstance(penalty, LogSumExp):
+            gap = logsumexp_gap(q_KPM, proposals.log_weight_PM, q_KB[:, :p], penalty.temperature)
+        else:
+            gap = expected_value(q_KPM, proposals.log_weight_PM)
+        loss = loss + agent.weight(weight) * gap.mean(1).sum()
     (of_critic,) = torch.autograd.grad(loss, [agent.critic.members.flat])
     action_set = agent.policy.action_set(here, noise.actions[:b])
     q_KBN = agent.critic(rows.observations, action_set.actions)
+    if config.target_subset:
+        q_KBN = q_KBN.mean(0, keepdim=True)
     loss = losses.policy_loss(q_KBN, action_set, temperature)
     (of_policy,) = torch.autograd.grad(loss, [agent.policy.net.flat])
     return of_critic, of_policy
 
 
-@pytest.mark.parametrize("layer_norm", [True, False])
-@pytest.mark.parametrize(("weight", "n_penalised"), [(0.0, 6), (2.0, 6), (2.0, 10), (2.0, 0)])
-def test_an_updates_gradients_are_those_of_the_plain_losses(
-    spec: ActionSpec, weight: float, n_penalised: int, *, layer_norm: bool
-) -> None:
-    config = replace(SMALL, layer_norm=layer_norm)
-    agent, rows = trained(spec, 1, config), batch(spec, n_penalised=n_penalised)
+def check_gradients(agent: AnyAgent, rows: Batch, weight: float) -> None:
     expected = dict(zip(("critic", "policy"), plain_gradients(agent, rows, weight), strict=True))
     found: dict[str, torch.Tensor] = {}
     for name, optimizer in agent.optimizers.items():
@@ -168,6 +180,74 @@ def test_an_updates_gradients_are_those_of_the_plain_losses(
     for name, gradient in expected.items():
         error = torch.linalg.vector_norm(found[name] - gradient)
         assert error < 1e-5 * torch.linalg.vector_norm(gradient), name
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+@pytest.mark.parametrize(("weight", "n_penalised"), [(0.0, 6), (2.0, 6), (2.0, 10), (2.0, 0)])
+def test_an_updates_gradients_are_those_of_the_plain_losses(
+    spec: ActionSpec, weight: float, n_penalised: int, *, layer_norm: bool
+) -> None:
+    agent = trained(spec, 1, replace(SMALL, layer_norm=layer_norm))
+    check_gradients(agent, batch(spec, n_penalised=n_penalised), weight)
+
+
+@pytest.mark.parametrize("name", ["cql-h", "cql-rho", "eq1", "none"])
+@pytest.mark.parametrize("options", [{}, {"penalty_temperature": 0.5}, {"quasi_random": True}])
+def test_gradients_of_every_penalty(spec: ActionSpec, name: str, options: dict) -> None:
+    config = replace(SMALL, **options)
+    penalty = make_penalty(name, config.penalty_temperature)
+    agent = AnyAgent(config, spec, 8, 1, penalty=penalty)
+    for step in range(5):
+        agent.update(batch(spec, counter=step), 1.0)
+    check_gradients(agent, batch(spec), 2.0)
+
+
+def test_gradients_of_a_random_subset(spec: ActionSpec) -> None:
+    agent = trained(spec, 1, replace(SMALL, n_critics=5, target_subset=2))
+    check_gradients(agent, batch(spec), 2.0)
+    subsets = set()
+    for agent.update_step in range(200):  # type: ignore[misc]
+        q = torch.arange(5.0)[:, None, None]
+        subsets.add(tuple(sorted(agent._subset(q).flatten().tolist())))
+    assert len(subsets) == 10  # every pair of five
+
+
+def test_calibration_stops_the_push_below_the_datas_return(spec: ActionSpec) -> None:
+    config = replace(SMALL, calibrated=True)
+    high = torch.full((6,), 1e3)
+    rows = batch(spec)
+    for returns in (high, -high, torch.tensor([0.0, 0.1, -0.1, 0.2, -0.2, -torch.inf])):
+        check_gradients(trained(spec, 1, config), rows._replace(returns=returns), 2.0)
+    plain = plain_gradients(trained(spec, 1), rows, 2.0)[0]
+    floor = torch.full((6,), -torch.inf)  # no return known: as without calibration
+    same = plain_gradients(trained(spec, 1, config), rows._replace(returns=floor), 2.0)[0]
+    assert torch.equal(plain, same)
+
+
+def test_a_lagrange_weight_rises_above_its_threshold_and_falls_below(spec: ActionSpec) -> None:
+    weights = {}
+    for threshold in (-100.0, 100.0):
+        config = replace(SMALL, lagrange=True, lagrange_threshold=threshold, learning_rate=1e-2)
+        agent = trained(spec, 1, config)
+        check_gradients(trained(spec, 1, config), batch(spec), 2.0)
+        weights[threshold] = agent.weight(1.0).item()
+        assert agent.update(batch(spec), 2.0)["penalty_weight"].item() == pytest.approx(
+            2 * weights[threshold], rel=1e-5
+        )
+    assert weights[-100.0] > 1.02
+    assert weights[100.0] < 0.98
+
+
+def test_a_restored_lagrange_weight_and_average_go_on(spec: ActionSpec) -> None:
+    config = replace(SMALL, lagrange=True, policy_tau=0.1)
+    agent, restored = trained(spec, 1, config), Agent(config, spec, 8, 1)
+    assert not torch.equal(agent.average.policy.net.flat, agent.policy.net.flat)
+    state = {name: value.clone() for name, value in agent.state_tensors().items()}
+    restored.load_state_tensors(state, agent.update_step)
+    for each in (agent, restored):
+        each.update(batch(spec, counter=9), 1.0)
+    for name, value in agent.state_tensors().items():
+        assert torch.equal(value, restored.state_tensors()[name]), name
 
 
 def test_gradient_clip_bounds_the_critic_step() -> None:

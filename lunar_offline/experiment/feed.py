@@ -1,0 +1,96 @@
+"""What a learner is fed: batches of dataset and replay rows, as tensors."""
+
+import numpy as np
+import torch
+
+from lunar_offline.data.mixing import (
+    MixedSampler,
+    SharedBufferSampler,
+    buffer_mode_episodes,
+    split_batch,
+)
+from lunar_offline.data.replay import ReplayBuffer
+from lunar_offline.envs import EnvInfo
+from lunar_offline.errors import UsageError
+from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.learn.learner import Batch, to_device
+from lunar_offline.seeding import Purpose, generator
+from lunar_offline.transitions import Transitions, transition_dtype
+
+
+class Feed:
+    """Holds the dataset and the replay buffer of a run, and mixes them.
+
+    Args:
+        config: the run's.
+        env: of both.
+        dataset: all transitions of the dataset; None for rho 0.
+        device: where batches go.
+
+    Attributes:
+        replay: to be filled with online transitions.
+
+    Raises:
+        UsageError: the dataset has too few episodes for the shared buffer.
+    """
+
+    def __init__(
+        self, config: TrainConfig, env: EnvInfo, dataset: Transitions | None, device: torch.device
+    ) -> None:
+        self._config, self._device = config, device
+        space = env.action_space
+        dtype = transition_dtype((env.observation_size,), space.shape or (), space.dtype)
+        self.replay = ReplayBuffer(config.buffer_size, dtype)
+        offline = dataset if dataset is not None else Transitions(np.empty(0, dtype))
+        self._online: MixedSampler | SharedBufferSampler
+        if config.rho_mode == "buffer":
+            offline = self._share_buffer(dataset)
+            self._online = SharedBufferSampler(self.replay, config.batch_size)
+        else:
+            n_offline, n_online = split_batch(config.rho, config.batch_size)
+            self._online = MixedSampler(((offline, n_offline), (self.replay, n_online)), dtype)
+        self._offline = MixedSampler(((offline, config.batch_size), (self.replay, 0)), dtype)
+        self._returns = None
+        if config.agent.calibrated:
+            self._returns = offline.returns(config.agent.discount).astype(np.float32)
+
+    def _share_buffer(self, dataset: Transitions | None) -> Transitions:
+        config = self._config
+        if dataset is None:
+            raise UsageError("--rho-mode buffer needs a dataset")
+        n = buffer_mode_episodes(config.rho, config.online_episodes)
+        there = len(dataset.episode_ends())
+        if n > there:
+            raise UsageError(
+                f"rho {config.rho} of {config.online_episodes} online episodes needs {n} "
+                f"offline ones; {config.dataset} has {there}"
+            )
+        offline = dataset.first_episodes(n)
+        self.replay.extend(offline)
+        return offline
+
+    def batch(self, update_step: int, *, online: bool) -> Batch:
+        """Draw the batch of an update: of the mix, or of the dataset alone."""
+        rng = generator(self._config.seed, Purpose.BATCH, update_step)
+        drawn = (self._online if online else self._offline).sample(rng)
+        rows, n_offline = drawn.transitions, drawn.n_offline
+        everything = self._config.penalised_rows == "all"
+        batch = to_batch(rows, len(rows) if everything else n_offline, self._device)
+        if self._returns is None or drawn.offline_rows is None:
+            return batch
+        known = self._returns[drawn.offline_rows]
+        floor = np.full(batch.n_penalised, -np.inf, dtype=np.float32)
+        floor[:n_offline] = known
+        return batch._replace(returns=to_device(floor, self._device))
+
+
+def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:
+    """Copy a batch of records into tensors."""
+    return Batch(
+        observations=to_device(rows.observations, device),
+        actions=to_device(rows.actions, device),
+        rewards=to_device(rows.rewards, device),
+        next_observations=to_device(rows.next_observations, device),
+        terminations=to_device(rows.terminations, device),
+        n_penalised=n_penalised,
+    )
