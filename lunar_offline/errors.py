@@ -17,3 +17,7 @@ class RefusedError(LunarOfflineError):
     """A file, dataset or run that was looked at and refused: exit code 3."""
 
     exit_code = 3
+
+
+class DivergedError(LunarOfflineError):
+    """A training run that cannot get better any more: exit code 1."""

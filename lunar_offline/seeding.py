@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     COLLECTION_ACTION = 11
     BOOTSTRAP = 12
     CRITIC_SUBSET = 13
+    DIAGNOSIS = 14
 
 
 def check_seed(seed: int) -> int:

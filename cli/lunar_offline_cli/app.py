@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lunar_offline.errors import LunarOfflineError
-from lunar_offline_cli import collect, dataset, demo, evaluate, sweep, train, video
+from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, sweep, train, video
 
 app = typer.Typer(
     name="lunar-offline",
@@ -31,6 +31,7 @@ app.command(rich_help_panel=LEARN)(evaluate.evaluate)
 app.command(rich_help_panel=LEARN)(sweep.sweep)
 app.command(rich_help_panel=LEARN)(sweep.stats)
 app.command(rich_help_panel=LOOK)(video.video)
+app.command(rich_help_panel=LOOK)(diagnose.diagnose)
 
 
 def _print_version(value: bool) -> None:

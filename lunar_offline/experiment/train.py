@@ -1,6 +1,8 @@
 """The training loop: pretrain on the dataset, then fly, mix and update."""
 
+import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lunar_offline import envs
-from lunar_offline.errors import UsageError
+from lunar_offline.errors import DivergedError, UsageError
 from lunar_offline.experiment.averages import Averages
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.evaluate import fly, policy_act, summarise
@@ -27,6 +29,10 @@ from lunar_offline.transitions import Transitions
 LOG_EVERY = 1_000
 ACCUMULATE_EVERY = 10
 CHECKPOINT_EVERY = 5_000
+
+MAX_Q = 5_000.0
+MAX_TEMPERATURE = 100.0
+REMEDY = "lower agent.learning_rate, keep agent.layer_norm, or raise --penalty-weight"
 
 
 class Training:
@@ -187,6 +193,7 @@ class Training:
             **self._averages.take(),
             "updates_per_s": (self.learner.update_step - update_step) / (now - since),
         }
+        check_health(line)
         self.run.append_metrics(line)
         self._clock = (now, self.learner.update_step)
 
@@ -271,3 +278,26 @@ class Training:
             f"checkpoint {name} is damaged; continuing from the one before"
             for name in counters["damaged"]
         ]
+
+
+def check_health(line: Mapping[str, Any]) -> None:
+    """Stop a run whose critics or temperature have left all bounds.
+
+    Raises:
+        DivergedError: a metric is not finite, `q_mean` is beyond any return of the env, or the
+            temperature beyond any reward.
+    """
+    step = line["update_step"]
+    for name, value in line.items():
+        if not math.isfinite(value):
+            raise DivergedError(f"diverged at update {step}: {name} is {value}; {REMEDY}")
+    if abs(line.get("q_mean", 0.0)) > MAX_Q:
+        raise DivergedError(
+            f"the critics diverged at update {step}: q_mean is {line['q_mean']:.0f}, and no return "
+            f"is beyond {MAX_Q:.0f}; {REMEDY}"
+        )
+    if line.get("temperature", 0.0) > MAX_TEMPERATURE:
+        raise DivergedError(
+            f"the temperature exploded at update {step}, to {line['temperature']:.0f}: the policy "
+            "cannot reach its target entropy; lower agent.entropy_fraction or agent.learning_rate"
+        )

@@ -15,6 +15,7 @@ from lunar_offline.learn.learner import (
     PolicyAverage,
     load_state,
     named_state,
+    to_device,
 )
 from lunar_offline.learn.networks import Values
 from lunar_offline.learn.noise import Noise, draw
@@ -37,6 +38,8 @@ from lunar_offline.learn.policies import (
 from lunar_offline.learn.precision import bf16_products
 from lunar_offline.seeding import Purpose, generator
 
+VALUE_SAMPLES = 64
+
 
 class Agent:
     """Policy, critics, target critics, temperature and their optimizers.
@@ -50,6 +53,8 @@ class Agent:
         penalty: of the critics; None is SAC.
         bf16: see `bf16_products`.
     """
+
+    greedy = False
 
     def __init__(
         self,
@@ -232,6 +237,24 @@ class Agent:
             quasi_random=self.config.quasi_random,
             device=self.device,
         )
+
+    @torch.no_grad()
+    def values(self, observations_BD: Tensor) -> Tensor:
+        """See ValueLearner; continuous: the mean over VALUE_SAMPLES actions."""
+        rng = generator(self.seed, Purpose.DIAGNOSIS)
+        shape = (len(observations_BD), VALUE_SAMPLES, self.policy.noise_size)
+        noise = to_device(rng.standard_normal(shape, dtype=np.float32), self.device)
+        output_1BO, _ = self.policy.net.run(observations_BD)
+        action_set = self.policy.action_set(output_1BO[0], noise)
+        q_KBN, _ = self.critic.run(observations_BD, action_set.actions)
+        return losses.soft_value(q_KBN, action_set, self.log_temperature.exp())
+
+    @torch.no_grad()
+    def entropy_bonus(self, observations_BD: Tensor, actions: Tensor) -> Tensor:
+        """See ValueLearner: -temperature log pi(a | s)."""
+        output_1BO, _ = self.policy.net.run(observations_BD)
+        log_prob_B, _ = self.policy.log_prob_and_gradient(output_1BO[0], actions)
+        return -self.log_temperature.exp() * log_prob_B
 
     def state_tensors(self) -> dict[str, Tensor]:
         """See Learner."""

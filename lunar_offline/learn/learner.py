@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -115,6 +115,25 @@ class Learner(Protocol):
 
     def load_state_tensors(self, tensors: dict[str, Tensor], update_step: int) -> None:
         """Put `state_tensors()` back. Raises KeyError or RuntimeError when they do not fit."""
+        ...
+
+
+@runtime_checkable
+class ValueLearner(Learner, Protocol):
+    """A learner with critics.
+
+    Attributes:
+        greedy: its critics are of the greedy policy, not of the one that acts while it trains.
+    """
+
+    greedy: bool
+
+    def values(self, observations_BD: Tensor) -> Tensor:
+        """Return what the critics say the policy will get from B states: its soft value [B]."""
+        ...
+
+    def entropy_bonus(self, observations_BD: Tensor, actions: Tensor) -> Tensor:
+        """Return what the soft value adds to the reward of each action, [B]."""
         ...
 
 

@@ -42,6 +42,8 @@ class QuantileAgent:
         ValueError: the actions are continuous, or the config has a LayerNorm.
     """
 
+    greedy = True
+
     def __init__(
         self,
         config: AgentConfig,
@@ -126,6 +128,17 @@ class QuantileAgent:
         t, a = self.config.initial_temperature, self.n_actions
         policy[-1]["weight"].copy_(critic[-1]["weight"].view(a, QUANTILES, -1).mean(1) / t)
         policy[-1]["bias"].copy_(critic[-1]["bias"].view(a, QUANTILES).mean(1) / t)
+
+    @torch.no_grad()
+    def values(self, observations_BD: Tensor) -> Tensor:
+        """See ValueLearner: max_a Q."""
+        z_BAQ, _ = self._quantiles(self.critic, observations_BD)
+        return z_BAQ.mean(2).max(1).values
+
+    @torch.no_grad()
+    def entropy_bonus(self, observations_BD: Tensor, actions: Tensor) -> Tensor:
+        """See ValueLearner: nothing."""
+        return torch.zeros(len(observations_BD))
 
     def state_tensors(self) -> dict[str, Tensor]:
         """See Learner."""
