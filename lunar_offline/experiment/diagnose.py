@@ -54,9 +54,9 @@ def diagnose(
 ) -> dict[str, dict[str, float]]:
     """Compare a run's critics with what its policy gets, and write diagnosis.json into the run.
 
-    The policy is the one that the critics are of: stochastic as it trains, or greedy (cql-qr). Starts are held-out
-    initial states, and states in the middle of the dataset's episodes, reached by replaying their
-    actions from their seed.
+    The policy is the one that the critics are of: stochastic as it trains, or greedy (cql-qr).
+    Starts are held-out initial states, and states in the middle of the dataset's episodes, reached
+    by replaying their actions from their seed.
 
     Args:
         path: a run of cql-sac, sac or cql-qr.
