@@ -75,7 +75,7 @@ def diagnose(
         raise UsageError(f"--states {states}: at least one")
     run = RunDir.open(path)
     config = run.config()
-    env, learner = lander(discrete=config.discrete), _learner(run, config)
+    env, learner = lander(discrete=config.discrete), restored_learner(run, config)
     starts = {"initial": initial_starts(states)}
     dataset = read_dataset(config.dataset) if config.dataset else None
     if dataset is not None and any(seed is not None for seed in dataset.seeds):
@@ -104,7 +104,7 @@ def diagnose(
     return result
 
 
-def _learner(run: RunDir, config: TrainConfig) -> ValueLearner:
+def restored_learner(run: RunDir, config: TrainConfig) -> ValueLearner:
     """Restore what the newest checkpoint holds."""
     if config.algorithm == "bc":
         raise UsageError("algorithm bc has no critics to diagnose")
