@@ -263,7 +263,7 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
     }
     # A policy saturates where Q differs by much more than the temperature, and then no longer
     # follows Q: it starts soft, with temperature 1, and a discrete one keeps more of its entropy.
-    return values | {
+    values |= {
         "pretrain_updates": 0 if online_sac else 8_000,
         "updates": 10_000,
         "utd_ratio": 1.0 if online_sac else 0.25,
@@ -278,6 +278,13 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
             "n_proposals": 2,
         },
     }
+    if discrete and not online_sac:
+        # Values must travel 250 steps back from the landing: a longer horizon, faster targets and
+        # eight times the updates are worth 12 points. With that many, the penalty online only
+        # holds the policy back, and an average of policies takes the noise of single ones away.
+        values |= {"utd_ratio": 2.0, "online_penalty_weight": 0.0}
+        values["agent"] |= {"discount": 0.995, "tau": 0.01, "policy_tau": 0.001}
+    return values
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
