@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     BOOTSTRAP = 12
     CRITIC_SUBSET = 13
     DIAGNOSIS = 14
+    DENSITY = 15
 
 
 def check_seed(seed: int) -> int:

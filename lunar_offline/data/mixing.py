@@ -92,6 +92,11 @@ class MixedSampler:
         self._pairs = tuple((source, count) for source, count in pairs if count)
         self._n_offline = pairs[0][1]
         self._out = np.empty(sum(count for _, count in pairs), dtype)
+        self._priorities: NDArray[np.float64] | None = None
+
+    def prefer(self, priorities: NDArray[np.float64]) -> None:
+        """Draw offline rows in proportion to these from now on, instead of uniformly; [N]."""
+        self._priorities = np.cumsum(priorities)
 
     def sample(self, rng: np.random.Generator) -> MixedBatch:
         """Draw one batch. It stands in a buffer that the next call overwrites.
@@ -104,7 +109,11 @@ class MixedSampler:
             records = source.records
             if len(records) == 0:
                 raise ValueError("a source of the mix is empty")
-            rows = rng.integers(len(records), size=count)
+            if self._priorities is not None and not drawn and self._n_offline:
+                sums = self._priorities
+                rows = np.searchsorted(sums, rng.random(count) * sums[-1], side="right")
+            else:
+                rows = rng.integers(len(records), size=count)
             np.take(records, rows, out=self._out[start : start + count], mode="clip")
             start += count
             drawn.append(rows)

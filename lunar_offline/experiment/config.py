@@ -41,6 +41,8 @@ class TrainConfig:
         online_episodes: training episodes flown.
         batch_size: rows per update.
         buffer_size: capacity of the replay buffer, in transitions.
+        balanced: online, draw the dataset's rows by how close they are to online ones (balanced
+            replay); rho stays exact.
         utd_ratio: update steps per env step.
         random_steps: env steps with uniform random actions, at the start.
         warmup_steps: env steps before the first online update.
@@ -72,6 +74,7 @@ class TrainConfig:
     online_episodes: int = 200
     batch_size: int = 256
     buffer_size: int = 500_000
+    balanced: bool = False
     utd_ratio: float = 1.0
     random_steps: int = 0
     warmup_steps: int = 1_000
@@ -144,6 +147,8 @@ class TrainConfig:
             raise UsageError(f"algorithm cql-qr has no policy to weigh {self.penalty} by")
         if agent.calibrated and (self.rho_mode == "buffer" or self.penalty == "eq1"):
             raise UsageError("agent.calibrated needs rho_mode batch and a penalty with a data term")
+        if self.balanced and (self.rho_mode == "buffer" or self.rho in (0.0, 1.0)):
+            raise UsageError("balanced replay mixes: 0 < rho < 1, and rho_mode batch")
         if not 0 <= agent.target_subset <= agent.n_critics:
             raise UsageError(f"agent.target_subset {agent.target_subset}: 0 .. agent.n_critics")
         for name, value in (("tau", agent.tau), ("policy_tau", agent.policy_tau)):

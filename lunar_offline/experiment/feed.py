@@ -1,7 +1,11 @@
 """What a learner is fed: batches of dataset and replay rows, as tensors."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from lunar_offline.data.mixing import (
     MixedSampler,
@@ -13,9 +17,14 @@ from lunar_offline.data.replay import ReplayBuffer
 from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.config import TrainConfig
-from lunar_offline.learn.learner import Batch, to_device
+from lunar_offline.learn.adam import Adam
+from lunar_offline.learn.density import DensityRatio
+from lunar_offline.learn.learner import Batch, load_state, named_state, to_device
+from lunar_offline.learn.policies import ActionSpec
 from lunar_offline.seeding import Purpose, generator
 from lunar_offline.transitions import Transitions, transition_dtype
+
+REFRESH_EVERY = 1_000
 
 
 class Feed:
@@ -50,6 +59,11 @@ class Feed:
             n_offline, n_online = split_batch(config.rho, config.batch_size)
             self._online = MixedSampler(((offline, n_offline), (self.replay, n_online)), dtype)
         self._offline = MixedSampler(((offline, config.batch_size), (self.replay, 0)), dtype)
+        self._dataset, self._density, self._priorities = offline, None, np.empty(0)
+        if config.balanced:
+            spec = ActionSpec(env.discrete, env.action_size)
+            rate = config.agent.learning_rate
+            self._density = DensityRatio(spec, env.observation_size, rate, config.seed, device)
         self._returns = None
         if config.agent.calibrated:
             self._returns = offline.returns(config.agent.discount).astype(np.float32)
@@ -76,12 +90,47 @@ class Feed:
         rows, n_offline = drawn.transitions, drawn.n_offline
         everything = self._config.penalised_rows == "all"
         batch = to_batch(rows, len(rows) if everything else n_offline, self._device)
+        if self._density and online:
+            self._density.update(batch.observations, batch.actions, n_offline)
+            if update_step % REFRESH_EVERY == 0:
+                all_rows = to_batch(self._dataset, 0, self._device)
+                self._prefer(self._density.priorities(all_rows.observations, all_rows.actions))
         if self._returns is None or drawn.offline_rows is None:
             return batch
         known = self._returns[drawn.offline_rows]
         floor = np.full(batch.n_penalised, -np.inf, dtype=np.float32)
         floor[:n_offline] = known
         return batch._replace(returns=to_device(floor, self._device))
+
+    def _prefer(self, priorities: NDArray[np.float64]) -> None:
+        assert isinstance(self._online, MixedSampler)
+        self._priorities = priorities
+        self._online.prefer(priorities)
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Return what the next batch depends on, by name; the dataset and the cursor apart."""
+        records = np.ascontiguousarray(self.replay.records)
+        tensors = {
+            "replay.records": torch.from_numpy(records.view(np.uint8).reshape(-1)),
+            "replay.offline": torch.from_numpy(self.replay.offline),
+        }
+        if self._density:
+            tensors |= named_state({"density": self._density.net}, self._optimizers())
+            tensors["density.priorities"] = torch.from_numpy(self._priorities)
+        return tensors
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor], cursor: int) -> None:
+        """Put `state_tensors()` back. Raises KeyError, ValueError or RuntimeError."""
+        raw = tensors["replay.records"].numpy().view(self.replay.records.dtype)
+        self.replay.restore(raw, tensors["replay.offline"].numpy(), cursor)
+        if self._density:
+            load_state({"density": self._density.net}, self._optimizers(), tensors)
+            priorities = tensors["density.priorities"].numpy()
+            if len(priorities):
+                self._prefer(priorities)
+
+    def _optimizers(self) -> dict[str, Adam]:
+        return {"density": self._density.optimizer} if self._density else {}
 
 
 def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:

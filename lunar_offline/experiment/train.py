@@ -246,11 +246,7 @@ class Training:
         )
 
     def _checkpoint(self) -> None:
-        records = np.ascontiguousarray(self.feed.replay.records)
-        tensors = self.learner.state_tensors() | {
-            "replay.records": torch.from_numpy(records.view(np.uint8).reshape(-1)),
-            "replay.offline": torch.from_numpy(self.feed.replay.offline),
-        }
+        tensors = self.learner.state_tensors() | self.feed.state_tensors()
         counters = {
             "update_step": self.learner.update_step,
             "env_step": self.env_step,
@@ -266,8 +262,7 @@ class Training:
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Continue from a checkpoint, with the metrics cut back to it."""
         self.learner.load_state_tensors(tensors, counters["update_step"])
-        raw = tensors["replay.records"].numpy().view(self.feed.replay.records.dtype)
-        self.feed.replay.restore(raw, tensors["replay.offline"].numpy(), counters["cursor"])
+        self.feed.load_state_tensors(tensors, counters["cursor"])
         self.env_step, self.episode = counters["env_step"], counters["episode"]
         if counters["best_validation"] is not None:
             self.best_validation = counters["best_validation"]

@@ -138,3 +138,15 @@ def test_a_shared_buffer_puts_offline_rows_first() -> None:
         assert (batch.rewards[n_offline:] == 2.0).all()
         shares.append(n_offline / 64)
     assert np.mean(shares) == pytest.approx(0.4, abs=0.015)
+
+
+def test_preferred_rows_are_drawn_in_proportion_and_shares_stay_exact() -> None:
+    offline, online = marked(4, 0.0), marked(3, 100.0)
+    sampler = MixedSampler(((offline, 600), (online, 400)), offline.records.dtype)
+    sampler.prefer(np.array([0.0, 1.0, 0.0, 3.0]))
+    batch, n_offline, rows = sampler.sample(generator(0, Purpose.BATCH))
+    assert n_offline == 600
+    assert rows is not None
+    assert set(rows) == {1, 3}
+    assert (rows == 3).mean() == pytest.approx(0.75, abs=0.06)
+    assert (batch.rewards[600:] >= 100.0).all()
