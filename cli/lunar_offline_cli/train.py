@@ -59,7 +59,7 @@ def train(
     ] = None,
     online_penalty_weight: Annotated[
         float | None,
-        _option("The same once online.", "1", LEARNING),
+        _option("The same once online.", "0 discrete, 1 continuous", LEARNING),
     ] = None,
     lagrange_threshold: Annotated[
         float | None,
@@ -98,7 +98,7 @@ def train(
     ] = None,
     device: Annotated[str | None, _option("cpu or cuda; auto is cpu.", "auto", RUN)] = None,
 ) -> None:
-    """Train CQL-SAC, or SAC, from a dataset id."""
+    """Train CQL-SAC, or one of its baselines, from a dataset id."""
     names = [
         "dataset",
         "rho",
