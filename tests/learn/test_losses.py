@@ -82,3 +82,9 @@ def test_lerp_by_hand() -> None:
     target = tensor([1.0, 2.0])
     losses.lerp_(target, tensor([2.0, 0.0]), 0.25)
     assert target.tolist() == [1.25, 1.5]
+
+
+def test_action_gap_by_hand() -> None:
+    # data's values 4, 0 and 2, 6; expectations 7/4, 7/2 and 5/4, 5/2
+    gap = losses.action_gap(tensor([[4.0, 0.0], [2.0, 6.0]]), Q_KBN, WEIGHT_BN)
+    assert gap.item() == pytest.approx((4 - 1.75 + 0 - 3.5 + 2 - 1.25 + 6 - 2.5) / 4)
