@@ -19,6 +19,16 @@ def write_atomic(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
+def sync_tree(path: Path) -> None:
+    """Make every file below a directory durable, and the directories themselves."""
+    for inside in [*path.rglob("*"), path]:
+        if inside.is_dir():
+            sync_directory(inside)
+        else:
+            with inside.open("rb") as file:
+                os.fsync(file.fileno())
+
+
 def sync_directory(path: Path) -> None:
     """Make renames inside a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)

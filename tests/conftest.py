@@ -38,7 +38,7 @@ def random_episodes() -> dict[bool, list[Episode]]:
                 lander(discrete=discrete),
                 random_act(lander(discrete=discrete)),
                 seed=3,
-                episodes=5,
+                episodes=range(5),
             )
         )
         for discrete in (True, False)

@@ -25,21 +25,32 @@ def collect(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of env resets and action noise.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that fly; the bytes stay the same.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Roll a behaviour policy out and publish a Minari dataset."""
+    """Roll a behaviour policy out and publish a Minari dataset.
+
+    The same command goes on where it was stopped, and gives the same bytes.
+    """
     from lunar_offline.experiment.collection import collect_dataset
     from lunar_offline_cli.console import Bars
 
     with Bars(quiet=as_json) as bars:
-        collected = collect_dataset(
-            dataset,
-            policy=policy,
-            discrete=discrete,
-            episodes=episodes,
-            seed=seed,
-            observer=bars,
-        )
+        try:
+            collected = collect_dataset(
+                dataset,
+                policy=policy,
+                discrete=discrete,
+                episodes=episodes,
+                seed=seed,
+                workers=workers,
+                observer=bars,
+            )
+        except (KeyboardInterrupt, SystemExit):
+            typer.echo("stopped; what has landed is kept, the same command goes on", err=True)
+            raise
+    if collected.was_there and not as_json:
+        typer.echo(f"{dataset} stands already with this recipe; nothing was done")
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(collected) | {"path": str(collected.path)}))
         return

@@ -44,3 +44,37 @@ def show(
         text = value if isinstance(value, str) else json.dumps(value)
         printable = "".join(c if c.isprintable() else "?" for c in text)
         typer.echo(f"{key:<20} {printable}")
+
+
+@app.command()
+def verify(
+    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
+    replay: Annotated[
+        str, typer.Option(help="Episodes to replay in the env: a number, or all.")
+    ] = "0",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check a dataset against its manifest, and replay it in the env bit for bit."""
+    import dataclasses
+
+    from lunar_offline.data.workers import usable_cores
+    from lunar_offline.errors import UsageError
+    from lunar_offline.experiment.verify import verify_dataset
+    from lunar_offline_cli.console import Bars
+
+    if replay != "all" and not replay.isdecimal():
+        raise UsageError(f"--replay {replay}: a number of episodes, or all")
+    with Bars(quiet=as_json) as bars:
+        verified = verify_dataset(
+            dataset,
+            replay=None if replay == "all" else int(replay),
+            workers=usable_cores(),
+            observer=bars,
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(verified)))
+        return
+    typer.echo(
+        f"{dataset}: {verified.files} files match the manifest; {verified.replayed} episodes "
+        "replayed, every bit the same"
+    )

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline.data.ids import check_free, datasets_root
+from lunar_offline.data.journal import FOLDER
+from lunar_offline.data.manifest import CARD, write_manifest
 from lunar_offline.envs import EnvInfo
-from lunar_offline.files import sync_directory
+from lunar_offline.files import sync_directory, sync_tree, write_atomic
 from lunar_offline.transitions import Episode
 
 METADATA_KEY = "lunar_offline"
+HDF5_BYTES_PER_EPISODE = 32 << 10
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset says of itself, under Minari's standard keys and one of our own.
+    """What a dataset says of itself: Minari's standard keys, one of our own, manifest and card.
 
     Attributes:
         algorithm_name: of the behaviour policy.
@@ -30,6 +33,8 @@ class DatasetInfo:
         ref_max_score: mean return of the expert.
         recipe: what to ask for to get the same data again; plain JSON values.
         provenance: versions, commit, machine; plain JSON values.
+        statistics: of returns, lengths, outcomes and actions; plain JSON values.
+        card: Markdown that a hub shows.
     """
 
     algorithm_name: str
@@ -39,6 +44,8 @@ class DatasetInfo:
     ref_max_score: float
     recipe: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    card: str
 
 
 def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: DatasetInfo) -> Path:
@@ -59,20 +66,49 @@ def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: Da
     """
     check_free(dataset_id)
     root = datasets_root()
-    staging = root / f".lunar-offline-{os.getpid()}"
+    staging = root / FOLDER / dataset_id / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
+        _check_room(staging, episodes)
         with _minari_root(staging):
             _write(dataset_id, episodes, env, info)
+        made = staging / dataset_id
+        write_atomic(made / CARD, info.card.encode())
+        about = {
+            "dataset_id": dataset_id,
+            "recipe": dict(info.recipe),
+            "provenance": dict(info.provenance),
+            "statistics": dict(info.statistics),
+        }
+        write_manifest(made, about)
+        sync_tree(made)
         target = root / dataset_id
         _ensure_namespaces(dataset_id)
         check_free(dataset_id)
-        (staging / dataset_id).rename(target)
+        made.rename(target)
         sync_directory(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _check_room(folder: Path, episodes: Sequence[Episode]) -> None:
+    """Raise OSError where the disk has no room for the dataset.
+
+    HDF5 crashes the whole process when a write fails, so as many bytes are written and removed
+    before it is asked.
+    """
+    fields = ("observations", "actions", "rewards", "terminations", "truncations")
+    size = sum(getattr(e, name).nbytes for e in episodes for name in fields)
+    size += HDF5_BYTES_PER_EPISODE * len(episodes)
+    room, chunk = folder / "room", bytes(1 << 20)
+    with room.open("wb") as file:
+        for _ in range(size // len(chunk) + 1):
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    room.unlink()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Minari HDF5 -> Transitions. Never builds an env and never runs what a dataset names."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.data.ids import check_there
+from lunar_offline.data.manifest import MANIFEST, file_sha256, read_manifest
 from lunar_offline.envs import EnvInfo, match_spec
 from lunar_offline.errors import RefusedError
 from lunar_offline.transitions import Episode, Transitions, fill_records, transition_dtype
@@ -38,6 +38,24 @@ class OfflineDataset:
     metadata: dict[str, Any]
     sha256: str
 
+    def episodes(self) -> list[Episode]:
+        """Return the episodes; rewards are float32 by now."""
+        rows, start, episodes = self.transitions, 0, []
+        for end, seed in zip(rows.episode_ends(), self.seeds, strict=True):
+            last = rows.next_observations[end - 1 : end]
+            episodes.append(
+                Episode(
+                    np.concatenate([rows.observations[start:end], last]),
+                    rows.actions[start:end],
+                    rows.rewards[start:end].astype(np.float64),
+                    rows.terminations[start:end],
+                    rows.truncations[start:end],
+                    seed,
+                )
+            )
+            start = end
+        return episodes
+
     def episode_returns(self) -> NDArray[np.float64]:
         """Return the undiscounted return of each episode: [episodes]."""
         starts = np.concatenate([[0], self.transitions.episode_ends()[:-1]])
@@ -60,9 +78,12 @@ def read_dataset(dataset_id: str) -> OfflineDataset:
     try:
         with h5py.File(path, "r") as file:
             transitions, seeds = _read_episodes(path, file, metadata, env)
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = file_sha256(path)
     except OSError as error:
         raise RefusedError(f"{path}: {_one_line(error)}") from None
+    manifest = read_manifest(data.parent)
+    if manifest and manifest["files"].get("data/main_data.hdf5", {}).get("sha256") != sha256:
+        raise RefusedError(f"{path}: does not match its sha256 in {MANIFEST}")
     return OfflineDataset(dataset_id, env, transitions, seeds, metadata, sha256)
 
 

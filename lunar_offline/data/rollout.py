@@ -63,7 +63,7 @@ def rollout(
     act: Act,
     *,
     seed: int,
-    episodes: range,
+    episodes: Sequence[int],
     episode_purpose: Purpose,
     action_purpose: Purpose,
 ) -> Iterator[Episode]:
@@ -81,7 +81,7 @@ def rollout(
         action_purpose: stream of the action noise.
 
     Yields:
-        Whole episodes, `episodes.start` first.
+        Whole episodes, in the order of `episodes`.
     """
     waiting = iter(episodes)
     landed: dict[int, Episode] = {}
@@ -127,7 +127,7 @@ def rollout_in_processes(
     workers: int,
     prepare: Callable[[], object],
     lot: int = LOT,
-    episodes: range,
+    episodes: Sequence[int],
     **streams: Any,
 ) -> Iterator[Episode]:
     """Fly as `rollout` does, with the same bits, in several processes.
@@ -142,7 +142,7 @@ def rollout_in_processes(
         **streams: `seed`, `episode_purpose` and `action_purpose` of `rollout`.
 
     Yields:
-        Whole episodes in the order of their index, lot by lot.
+        Whole episodes in the order of `episodes`, lot by lot.
     """
     lots = [episodes[start : start + lot] for start in range(0, len(episodes), lot)]
     if workers == 1 or len(lots) < 2:
@@ -158,7 +158,7 @@ def _fly_lot(
     act: Act,
     prepare: Callable[[], object],
     streams: dict[str, Any],
-    lot: range,
+    lot: Sequence[int],
 ) -> list[Episode]:
     prepare()
     return list(rollout(make_env, act, episodes=lot, **streams))

@@ -31,8 +31,8 @@ def same(a: Episode, b: Episode) -> bool:
 @pytest.mark.parametrize("env", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def test_an_episode_does_not_depend_on_the_others(env) -> None:
     act = fresh_act(discrete=env.discrete)
-    many = list(collect(env, act, seed=1, episodes=INFERENCE_ROWS + 9))
-    few = list(collect(env, act, seed=1, episodes=4))
+    many = list(collect(env, act, seed=1, episodes=range(INFERENCE_ROWS + 9)))
+    few = list(collect(env, act, seed=1, episodes=range(4)))
     assert all(same(a, b) for a, b in zip(many, few, strict=False))
     # alone, in another row of the inference batch
     (alone,) = rollout(
@@ -47,14 +47,14 @@ def test_an_episode_does_not_depend_on_the_others(env) -> None:
 
 
 def test_episodes_come_in_order_with_their_seeds() -> None:
-    episodes = list(collect(DISCRETE, fresh_act(discrete=True), seed=5, episodes=20))
+    episodes = list(collect(DISCRETE, fresh_act(discrete=True), seed=5, episodes=range(20)))
     expected = [episode_seed(5, Purpose.COLLECTION_EPISODE, e) for e in range(20)]
     assert [e.seed for e in episodes] == expected
 
 
 @pytest.mark.parametrize("env", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def test_an_episode_replays_from_its_seed_and_actions(env) -> None:
-    (episode,) = collect(env, fresh_act(discrete=env.discrete), seed=2, episodes=1)
+    (episode,) = collect(env, fresh_act(discrete=env.discrete), seed=2, episodes=range(1))
     replayed = env.make()
     observation, _ = replayed.reset(seed=episode.seed)
     for t, action in enumerate(episode.actions):
@@ -69,7 +69,7 @@ def test_an_episode_replays_from_its_seed_and_actions(env) -> None:
 
 def test_the_seed_matters() -> None:
     act = fresh_act(discrete=True)
-    (a,), (b,) = (list(collect(DISCRETE, act, seed=seed, episodes=1)) for seed in (1, 2))
+    (a,), (b,) = (list(collect(DISCRETE, act, seed=seed, episodes=range(1))) for seed in (1, 2))
     assert not np.array_equal(a.observations[0], b.observations[0])
 
 

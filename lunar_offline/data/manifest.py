@@ -1,0 +1,89 @@
+"""What a published dataset must be: the sha256 of every file, beside where it came from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lunar_offline.errors import RefusedError
+from lunar_offline.files import write_atomic
+
+MANIFEST = "manifest.json"
+CARD = "README.md"
+LICENCE = "MIT"
+CITATION = (
+    "Enhancing Lunar Lander Performance with Offline-online combined CQL-SAC Approaches; "
+    "recorded by lunar_offline."
+)
+MAX_BYTES = 1 << 20
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the manifest of a dataset's folder, whose files stand already.
+
+    Args:
+        folder: holds `data` and the card.
+        about: recipe, provenance and statistics; plain JSON values.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {
+            "sha256": file_sha256(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    manifest = {"files": files, "licence": LICENCE, "citation": CITATION, **about}
+    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
+    write_atomic(folder / MANIFEST, text.encode() + b"\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read a dataset's manifest; None when it has none, as datasets of others.
+
+    Raises:
+        RefusedError: it is no manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RefusedError(f"{path}: too large")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RefusedError(f"{path}: {str(error).splitlines()[0]}") from None
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()
+    ):
+        raise RefusedError(f"{path}: not a manifest")
+    return manifest
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Compare every file of a dataset with its manifest.
+
+    Raises:
+        RefusedError: a file is missing, is not listed, or has another content.
+    """
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    }
+    listed = set(manifest["files"])
+    for name in sorted(listed - there):
+        raise RefusedError(f"{folder}: {name} is missing")
+    for name in sorted(there - listed):
+        raise RefusedError(f"{folder}: {name} is not in its manifest")
+    for name in sorted(listed):
+        if file_sha256(folder / name) != manifest["files"][name]["sha256"]:
+            raise RefusedError(f"{folder}: {name} does not match its sha256 in {MANIFEST}")

@@ -1,0 +1,105 @@
+"""Is a dataset what its manifest says, and what its env gives?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from lunar_offline.data.ids import check_there
+from lunar_offline.data.manifest import MANIFEST, check_files, read_manifest
+from lunar_offline.data.reader import read_dataset
+from lunar_offline.data.workers import map_in_processes
+from lunar_offline.envs import EnvInfo
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.progress import Observer, Silent
+from lunar_offline.transitions import Episode
+
+LOT = 25
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked: files against the manifest, episodes in the env."""
+
+    dataset_id: str
+    files: int
+    replayed: int
+
+
+def verify_dataset(
+    dataset_id: str,
+    *,
+    replay: int | None = 0,
+    workers: int = 1,
+    observer: Observer | None = None,
+) -> Verified:
+    """Check every file's sha256, read the dataset strictly, and replay episodes in the env.
+
+    A replay resets the env to the episode's seed, takes its actions and compares observations,
+    rewards and end flags bit for bit. That is promised on the platform that the manifest names.
+
+    Args:
+        dataset_id: a local dataset.
+        replay: how many episodes, the first ones; None is all.
+        workers: processes that replay.
+        observer: hears of the progress.
+
+    Raises:
+        UsageError: there is no such dataset, or fewer episodes.
+        RefusedError: a file or an episode is not what it must be, or there is no manifest.
+    """
+    folder = check_there(dataset_id)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise RefusedError(f"{folder}: has no {MANIFEST} to be verified by")
+    check_files(folder, manifest)
+    dataset = read_dataset(dataset_id)
+    episodes = dataset.episodes()
+    n = len(episodes) if replay is None else replay
+    if not 0 <= n <= len(episodes):
+        raise UsageError(f"--replay {replay}: {dataset_id} has {len(episodes)} episodes")
+    observer = observer or Silent()
+    observer.phase("replaying", n, 0)
+    lots = [range(start, min(start + LOT, n)) for start in range(0, n, LOT)]
+    check = partial(_replay_lot, dataset.env)
+    work = [(lot.start, episodes[lot.start : lot.stop]) for lot in lots]
+    done = map_in_processes(check, work, workers=workers) if workers > 1 else map(check, work)
+    for lot, difference in zip(lots, done, strict=True):
+        if difference:
+            raise RefusedError(f"{dataset_id}: {difference}{_elsewhere(manifest)}")
+        observer.advance(len(lot))
+    return Verified(dataset_id, len(manifest["files"]), n)
+
+
+def _elsewhere(manifest: dict) -> str:
+    from lunar_offline.experiment.provenance import machine
+
+    recorded = manifest.get("provenance", {}).get("machine", {}).get("platform")
+    here = machine()["platform"]
+    return "" if recorded in (None, here) else f" (recorded on {recorded}, replayed on {here})"
+
+
+def _replay_lot(env_info: EnvInfo, work: tuple[int, Sequence[Episode]]) -> str:
+    """Return the first difference of a lot of episodes, or nothing."""
+    first, episodes = work
+    env = env_info.make()
+    try:
+        for index, episode in enumerate(episodes, first):
+            if episode.seed is None:
+                return f"episode {index} has no seed to replay from"
+            observation, _ = env.reset(seed=episode.seed)
+            for step in range(len(episode)):
+                if not np.array_equal(observation, episode.observations[step]):
+                    return f"episode {index} differs in its observation {step}"
+                observation, reward, terminated, truncated, _ = env.step(episode.actions[step])
+                if np.float32(reward) != np.float32(episode.rewards[step]):
+                    return f"episode {index} differs in its reward {step}"
+                flags = (episode.terminations[step], episode.truncations[step])
+                if (terminated, truncated) != flags:
+                    return f"episode {index} ends differently at step {step}"
+            if not np.array_equal(observation, episode.observations[-1]):
+                return f"episode {index} differs in its last observation"
+    finally:
+        env.close()
+    return ""
