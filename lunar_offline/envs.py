@@ -18,6 +18,7 @@ from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
 ENV_ID = "LunarLander-v3"
 
 LANDING_REWARD = 100.0
+LEGS_DOWN = 20.0  # the potential at rest on the pad's middle
 CRASH_REWARD = -100.0
 MAIN_ENGINE_COST = 0.30
 SIDE_ENGINE_COST = 0.03
@@ -157,11 +158,11 @@ def return_bound(first_observations: NDArray[Any]) -> NDArray[np.float64]:
     The potential differences add up to at most 20 - shaping(s0), at rest on the pad with both legs
     down; the landing gives 100; no fuel is burnt.
     """
-    return LANDING_REWARD + 20.0 - shaping(first_observations)
+    return LANDING_REWARD + LEGS_DOWN - shaping(first_observations)
 
 
-def fuel(actions: NDArray[Any]) -> float:
-    """Return what the engines cost over an episode, in points of return.
+def fuel(actions: NDArray[Any]) -> tuple[float, float]:
+    """Return what the main and the side engines cost over an episode, in points of return.
 
     Args:
         actions: int [T], or float [T, 2] (clipped to [-1, 1], as the env does).
@@ -169,11 +170,11 @@ def fuel(actions: NDArray[Any]) -> float:
     if actions.ndim == 1:
         main = np.count_nonzero(actions == 2)
         side = np.count_nonzero((actions == 1) | (actions == 3))
-        return MAIN_ENGINE_COST * main + SIDE_ENGINE_COST * side
+        return MAIN_ENGINE_COST * main, SIDE_ENGINE_COST * side
     throttle, lateral = np.clip(actions.astype(np.float64), -1.0, 1.0).T
     main = np.where(throttle > 0, (throttle + 1) / 2, 0.0).sum()
     side = np.where(np.abs(lateral) > 0.5, np.abs(lateral), 0.0).sum()
-    return float(MAIN_ENGINE_COST * main + SIDE_ENGINE_COST * side)
+    return float(MAIN_ENGINE_COST * main), float(SIDE_ENGINE_COST * side)
 
 
 def outcome(last_reward: float, *, terminated: bool) -> str:

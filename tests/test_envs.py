@@ -59,15 +59,16 @@ def test_returns_are_potential_fuel_and_end(
         ]
         # the env replaces the last reward by the end's, fuel and potential included
         potential = envs.shaping(episode.observations)
-        parts = potential[-2] - potential[0] - envs.fuel(episode.actions[:-1]) + end
+        parts = potential[-2] - potential[0] - sum(envs.fuel(episode.actions[:-1])) + end
         assert episode.episode_return == pytest.approx(parts, abs=2e-3)
         assert episode.episode_return < envs.return_bound(episode.observations[0])
 
 
 def test_fuel_by_hand() -> None:
-    assert envs.fuel(np.array([0, 1, 2, 2, 3])) == pytest.approx(2 * 0.30 + 2 * 0.03)
+    assert envs.fuel(np.array([0, 1, 2, 2, 3])) == pytest.approx((2 * 0.30, 2 * 0.03))
     actions = np.array([[-0.1, 0.5], [0.5, 0.6], [2.0, -1.0]], dtype=np.float32)
-    assert envs.fuel(actions) == pytest.approx(0.30 * (0.75 + 1.0) + 0.03 * (0.6 + 1.0), abs=1e-6)
+    expected = (0.30 * (0.75 + 1.0), 0.03 * (0.6 + 1.0))
+    assert envs.fuel(actions) == pytest.approx(expected, abs=1e-6)
 
 
 def test_outcomes() -> None:

@@ -68,11 +68,14 @@ def evaluate(
 
 def describe(summary: dict[str, Any]) -> str:
     """Return one evaluation as two lines of text."""
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {value:.1f}" for name, value in summary["regret_parts"].items()
+    )
     return (
         f"return {summary['mean']:.1f} (sd {summary['sd']:.1f}, IQM {summary['iqm']:.1f}, worst "
         f"{summary['min']:.1f}, lowest mean of 100: {summary['min_window_100']:.1f}) over "
         f"{summary['episodes']} held-out episodes\n"
         f"{summary['success_rate']:.1%} reach 200, {summary['crash_rate']:.1%} crash; fuel "
         f"{summary['fuel']:.1f}, {summary['frames']:.0f} frames, regret to the bound "
-        f"{summary['regret_to_bound']:.1f}"
+        f"{summary['regret_to_bound']:.1f} ({parts})"
     )

@@ -90,12 +90,20 @@ def summarise(episodes: list[Episode]) -> dict[str, Any]:
     `crash_rate` is the share that ended in a crash, `success_rate` the share with a return of at
     least 200 (Gymnasium's "solution"), `fuel` and `frames` are means per episode (points of return,
     env steps), `regret_to_bound` is the mean of 120 - shaping(s0) - return, `min_window_100` the
-    worst mean of 100 consecutive episodes.
+    worst mean of 100 consecutive episodes. `regret_parts` add up to the regret: the engines' fuel
+    and what a landed episode lacks at rest (off the pad's middle, a leg up, a tilt), and all of the
+    regret of episodes that did not land.
     """
     returns = np.array([e.episode_return for e in episodes])
     first = np.stack([e.observations[0] for e in episodes])
     outcomes = [outcome(e) for e in episodes]
+    # the end's reward stands in place of the last step's own, its potential and fuel included
+    before_end = np.stack([e.observations[-2] for e in episodes])
+    burnt = np.array([envs.fuel(e.actions[:-1]) for e in episodes])
     regret = envs.return_bound(first) - returns
+    fuel = np.array([envs.fuel(e.actions) for e in episodes])
+    landed = np.array([o == "landed" for o in outcomes])
+    at_rest = np.where(landed, envs.LEGS_DOWN - envs.shaping(before_end), 0.0)
     return {
         "episodes": len(episodes),
         "mean": float(returns.mean()),
@@ -106,9 +114,15 @@ def summarise(episodes: list[Episode]) -> dict[str, Any]:
         "crash_rate": outcomes.count("crashed") / len(episodes),
         "success_rate": float((returns >= SOLVED_RETURN).mean()),
         "outcomes": {name: outcomes.count(name) for name in envs.OUTCOMES},
-        "fuel": float(np.mean([envs.fuel(e.actions) for e in episodes])),
+        "fuel": float(fuel.sum(1).mean()),
         "frames": float(np.mean([len(e) for e in episodes])),
         "regret_to_bound": float(regret.mean()),
+        "regret_parts": {
+            "main_engine": float((landed * burnt[:, 0]).mean()),
+            "side_engines": float((landed * burnt[:, 1]).mean()),
+            "at_rest": float(at_rest.mean()),
+            "not_landed": float((~landed * regret).mean()),
+        },
         "returns": [float(r) for r in returns],
         "seeds": [e.seed for e in episodes],
     }

@@ -3,7 +3,7 @@ import pytest
 
 from lunar_offline.envs import DISCRETE
 from lunar_offline.errors import UsageError
-from lunar_offline.experiment.behavior import random_act
+from lunar_offline.experiment.behavior import behavior_policy, random_act
 from lunar_offline.experiment.evaluate import (
     fly,
     summarise,
@@ -81,3 +81,14 @@ def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
     assert "last" not in evaluate_run(tmp_path, 3)
     with pytest.raises(UsageError, match="discrete"):
         evaluate_run(tmp_path, 3, discrete=False)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_the_parts_of_the_regret_add_up(*, discrete: bool) -> None:
+    expert = behavior_policy("expert", discrete=discrete, stochastic=False)
+    summary = summarise(fly(expert.env, expert.act, 6))
+    parts = summary["regret_parts"]
+    assert sum(parts.values()) == pytest.approx(summary["regret_to_bound"], abs=1e-3)
+    assert parts["main_engine"] > parts["at_rest"] > 0.0
+    crashing = summarise(fly(DISCRETE, random_act(DISCRETE), 3))
+    assert crashing["regret_parts"]["not_landed"] == pytest.approx(crashing["regret_to_bound"])
