@@ -19,7 +19,10 @@ OPTIONS: dict[str, Any] = {
     "rho": 0.6,
     "pretrain_updates": 5_000,
     "warmup_steps": 500,
+    # ten episodes are too few for the preset's many updates on them
     "online_episodes": 10,
+    "utd_ratio": 0.25,
+    "online_penalty_weight": 1.0,
     "validate_every": 5,
     "validation_episodes": 30,
     "evaluation_episodes": 100,
