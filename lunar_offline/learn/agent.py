@@ -14,18 +14,13 @@ from lunar_offline.learn.learner import (
     Batch,
     PolicyAverage,
     load_state,
+    make_weight,
     named_state,
     to_device,
 )
 from lunar_offline.learn.networks import Values
 from lunar_offline.learn.noise import Noise, draw
-from lunar_offline.learn.penalties import (
-    FixedWeight,
-    LagrangeWeight,
-    Penalty,
-    Weight,
-    calibrate,
-)
+from lunar_offline.learn.penalties import Penalty, calibrate
 from lunar_offline.learn.policies import (
     ActionSpec,
     Critic,
@@ -87,11 +82,7 @@ class Agent:
             float(np.log(config.initial_temperature)), device=self.device
         )
         self.target_entropy = default_target_entropy(spec, config.entropy_fraction)
-        self.weight: Weight = FixedWeight()
-        if config.lagrange:
-            self.weight = LagrangeWeight(
-                config.lagrange_threshold, config.learning_rate, self.device
-            )
+        self.weight = make_weight(config, self.device)
         self.parameters = {
             "policy": self.policy.net.flat,
             "critic": self.critic.members.flat,
@@ -222,8 +213,7 @@ class Agent:
                 self.weight.observe(gap / len(values.q_KB))
         gradient = self.critic.parameter_gradient(values, batch.actions, actions, g_KB, g_KPM)
         if self.config.max_grad_norm:
-            scale = self.config.max_grad_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
-            gradient *= scale.clamp(max=1.0)
+            losses.clip_(gradient, self.config.max_grad_norm)
         return metrics, gradient
 
     def _noise(self, b: int, p: int) -> Noise:

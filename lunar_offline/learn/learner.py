@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.losses import lerp_
+from lunar_offline.learn.penalties import FixedWeight, LagrangeWeight, Weight
 from lunar_offline.learn.policies import Policy
 
 
@@ -135,6 +136,13 @@ class ValueLearner(Learner, Protocol):
     def entropy_bonus(self, observations_BD: Tensor, actions: Tensor) -> Tensor:
         """Return what the soft value adds to the reward of each action, [B]."""
         ...
+
+
+def make_weight(config: AgentConfig, device: torch.device) -> Weight:
+    """Return the weight of the penalty that a config asks for."""
+    if config.lagrange:
+        return LagrangeWeight(config.lagrange_threshold, config.learning_rate, device)
+    return FixedWeight()
 
 
 class PolicyAverage:

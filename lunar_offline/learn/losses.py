@@ -121,6 +121,12 @@ def temperature_gradient(entropy: Tensor, target_entropy: float) -> Tensor:
     return entropy - target_entropy
 
 
+def clip_(gradient: Tensor, max_norm: float) -> None:
+    """Scale a gradient in place so that its norm is at most `max_norm`."""
+    scale = max_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
+    gradient *= scale.clamp(max=1.0)
+
+
 def lerp_(target: Tensor, source: Tensor, tau: float) -> None:
     """Move target parameters in place: target += tau * (source - target) (the paper's Eq. 9)."""
     target.lerp_(source.detach(), tau)

@@ -12,10 +12,11 @@ from lunar_offline.learn.learner import (
     Batch,
     PolicyAverage,
     load_state,
+    make_weight,
     named_state,
 )
-from lunar_offline.learn.networks import Ensemble, Layout
-from lunar_offline.learn.penalties import FixedWeight, LagrangeWeight, Penalty, Weight
+from lunar_offline.learn.networks import Ensemble, Layout, Tape
+from lunar_offline.learn.penalties import Penalty
 from lunar_offline.learn.policies import ActionSpec, CategoricalPolicy
 from lunar_offline.seeding import Purpose, generator
 
@@ -65,11 +66,7 @@ class QuantileAgent:
         self.policy = CategoricalPolicy(observation_size, spec.size, config.hidden, rng)
         self.policy.to(self.device).requires_grad_(False)
         self.average = PolicyAverage(self.policy, config.policy_tau)
-        self.weight: Weight = FixedWeight()
-        if config.lagrange:
-            self.weight = LagrangeWeight(
-                config.lagrange_threshold, config.learning_rate, self.device
-            )
+        self.weight = make_weight(config, self.device)
         self.optimizers = {"critic": Adam(self.critic.flat, config.learning_rate)}
         self.update_step = 0
         self._set_policy()
@@ -83,8 +80,12 @@ class QuantileAgent:
         greedy_B = next_z_BAQ.mean(2).argmax(1)
         rows = torch.arange(b, device=self.device)
         next_z_BQ = next_z_BAQ[rows, greedy_B]
-        keep_B1 = (self.config.discount * ~batch.terminations).unsqueeze(1)
-        target_BQ = batch.rewards.unsqueeze(1) + keep_B1 * next_z_BQ
+        target_BQ = losses.td_target(
+            batch.rewards.unsqueeze(1),
+            batch.terminations.unsqueeze(1),
+            next_z_BQ,
+            self.config.discount,
+        )
         td_loss, g_BQ = losses.quantile_loss_and_gradient(z_BAQ[rows, batch.actions], target_BQ)
         g_BAQ = torch.zeros_like(z_BAQ)
         g_BAQ[rows, batch.actions] = g_BQ
@@ -104,8 +105,7 @@ class QuantileAgent:
             self.weight.observe(gap)
         gradient = self.critic.backward(tape, g_BAQ.view(1, b, -1), of="parameters")
         if self.config.max_grad_norm:
-            scale = self.config.max_grad_norm / (torch.linalg.vector_norm(gradient) + 1e-6)
-            gradient *= scale.clamp(max=1.0)
+            losses.clip_(gradient, self.config.max_grad_norm)
         self.optimizers["critic"].step(gradient)
         losses.lerp_(self.target_critic.flat, self.critic.flat, self.config.tau)
         self._set_policy()
@@ -113,7 +113,7 @@ class QuantileAgent:
         self.update_step += 1
         return metrics
 
-    def _quantiles(self, critic: Ensemble, observations_BD: Tensor):
+    def _quantiles(self, critic: Ensemble, observations_BD: Tensor) -> tuple[Tensor, Tape]:
         z_1BO, tape = critic.run(observations_BD)
         return z_1BO.view(-1, self.n_actions, QUANTILES), tape
 
