@@ -16,9 +16,9 @@ from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir, write_json
 from lunar_offline.experiment.stats import bootstrap
-from lunar_offline.learn.algorithms import make_learner
+from lunar_offline.experiment.train import learner_of
 from lunar_offline.learn.learner import ValueLearner
-from lunar_offline.learn.policies import ActionSpec, act
+from lunar_offline.learn.policies import act
 from lunar_offline.seeding import Purpose, episode_seed, generator
 
 EVALUATION_SEED = 0
@@ -108,15 +108,7 @@ def restored_learner(run: RunDir, config: TrainConfig) -> ValueLearner:
     """Restore what the newest checkpoint holds."""
     if config.algorithm == "bc":
         raise UsageError("algorithm bc has no critics to diagnose")
-    env = lander(discrete=config.discrete)
-    learner = make_learner(
-        config.algorithm,
-        config.penalty,
-        config.agent,
-        ActionSpec(env.discrete, env.action_size),
-        env.observation_size,
-        config.seed,
-    )
+    learner = learner_of(config)
     assert isinstance(learner, ValueLearner)
     checkpoint = run.load_checkpoint()
     if checkpoint is None:

@@ -20,6 +20,7 @@ from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.learn.algorithms import make_learner
+from lunar_offline.learn.learner import Learner
 from lunar_offline.learn.memory import keep_freed_memory
 from lunar_offline.learn.policies import ActionSpec, act
 from lunar_offline.learn.precision import resolve_precision
@@ -60,16 +61,7 @@ class Training:
         torch.set_num_threads(config.threads)
         keep_freed_memory()
         self.env = envs.lander(discrete=config.discrete)
-        self.learner = make_learner(
-            config.algorithm,
-            config.penalty,
-            config.agent,
-            ActionSpec(self.env.discrete, self.env.action_size),
-            self.env.observation_size,
-            config.seed,
-            device,
-            bf16=self.precision == "bf16",
-        )
+        self.learner = learner_of(config, device, bf16=self.precision == "bf16")
         self.feed = Feed(config, self.env, dataset, self.learner.device)
         self.env_step = 0
         self.episode = 0
@@ -273,6 +265,21 @@ class Training:
             f"checkpoint {name} is damaged; continuing from the one before"
             for name in counters["damaged"]
         ]
+
+
+def learner_of(config: TrainConfig, device: str = "cpu", *, bf16: bool = False) -> Learner:
+    """Assemble the learner that a config asks for, at its initialisation."""
+    env = envs.lander(discrete=config.discrete)
+    return make_learner(
+        config.algorithm,
+        config.penalty,
+        config.agent,
+        ActionSpec(env.discrete, env.action_size),
+        env.observation_size,
+        config.seed,
+        device,
+        bf16=bf16,
+    )
 
 
 def check_health(line: Mapping[str, Any]) -> None:
