@@ -26,9 +26,9 @@ from lunar_offline.learn.policies import (
     Critic,
     Policy,
     Proposals,
-    default_target_entropy,
     make_critic,
     make_policy,
+    target_entropy,
 )
 from lunar_offline.learn.precision import bf16_products
 from lunar_offline.seeding import Purpose, generator
@@ -81,7 +81,9 @@ class Agent:
         self.log_temperature = torch.tensor(
             float(np.log(config.initial_temperature)), device=self.device
         )
-        self.target_entropy = default_target_entropy(spec, config.entropy_fraction)
+        self.target_entropy = target_entropy(
+            spec, config.entropy_fraction, config.entropy_per_dimension
+        )
         self.weight = make_weight(config, self.device)
         self.parameters = {
             "policy": self.policy.net.flat,

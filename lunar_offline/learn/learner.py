@@ -30,6 +30,8 @@ class AgentConfig:
         tau: share of the new parameters in each target update.
         initial_temperature: of the entropy bonus.
         entropy_fraction: discrete target entropy as a fraction of ln(actions).
+        entropy_per_dimension: continuous target entropy over the number of action dimensions, in
+            nats; -1 is that of SAC.
         n_proposals: continuous: samples per proposal distribution of the penalty (three of them).
         max_grad_norm: clip of the critics' gradient norm; 0 is off.
         policy_tau: share of the new policy in each update of the averaged one, which is the policy
@@ -51,6 +53,7 @@ class AgentConfig:
     tau: float = 0.005
     initial_temperature: float = 1.0
     entropy_fraction: float = 0.3
+    entropy_per_dimension: float = -1.0
     n_proposals: int = 10
     max_grad_norm: float = 0.0
     policy_tau: float = 1.0

@@ -280,13 +280,13 @@ def make_critic(
     return kind(observation_size, spec.size, hidden, n_critics, rng, layer_norm=layer_norm)
 
 
-def default_target_entropy(spec: ActionSpec, fraction: float) -> float:
-    """Return fraction * ln A (discrete, must lie in (0, ln A)) or -A (continuous).
+def target_entropy(spec: ActionSpec, fraction: float, per_dimension: float) -> float:
+    """Return fraction * ln A (discrete, must lie in (0, ln A)), or per_dimension * A (continuous).
 
     A discrete entropy is never negative: a target of -A, as in the paper's code, could never be
     reached and would drive the temperature to 0 whatever happens.
     """
-    return fraction * math.log(spec.size) if spec.discrete else -float(spec.size)
+    return fraction * math.log(spec.size) if spec.discrete else per_dimension * spec.size
 
 
 def act(

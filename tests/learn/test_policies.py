@@ -8,9 +8,9 @@ from torch import tensor
 from lunar_offline.learn.policies import (
     ActionSpec,
     act,
-    default_target_entropy,
     make_policy,
     tanh_gaussian_log_prob,
+    target_entropy,
 )
 from lunar_offline.seeding import Purpose, generator
 
@@ -109,6 +109,7 @@ def test_sampling_follows_the_distribution_and_the_rows_own_generator(spec: Acti
 
 def test_the_discrete_target_entropy_can_be_reached() -> None:
     # -4, as in the paper's code, never can: the temperature would decay to 0
-    assert 0 < default_target_entropy(DISCRETE, 0.3) < math.log(4)
-    assert default_target_entropy(DISCRETE, 0.3) == pytest.approx(0.3 * 1.386294, abs=1e-6)
-    assert default_target_entropy(CONTINUOUS, 0.3) == -2.0
+    assert 0 < target_entropy(DISCRETE, 0.3, -1.0) < math.log(4)
+    assert target_entropy(DISCRETE, 0.3, -1.0) == pytest.approx(0.3 * 1.386294, abs=1e-6)
+    assert target_entropy(CONTINUOUS, 0.3, -1.0) == -2.0
+    assert target_entropy(CONTINUOUS, 0.3, -0.5) == -1.0
