@@ -5,15 +5,18 @@ An env is always made from the constants here, never from what a dataset says.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import DtypeObservation, RescaleAction
 from numpy.typing import NDArray
 
 from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
+from lunar_offline.transitions import transition_dtype
 
 ENV_ID = "LunarLander-v3"
 
@@ -37,15 +40,32 @@ OUTCOMES = ("landed", "crashed", "truncated")
 
 @dataclass(frozen=True)
 class EnvInfo:
-    """An env that this project can make: id, plain keyword arguments and its spaces."""
+    """An env that this project can make: id, plain keyword arguments and its spaces.
+
+    Learners see observations as float32 [D] and actions as int64 or as float32 [A] in [-1, 1];
+    `make` and the reader convert to and from the env's own.
+
+    Attributes:
+        env_id: of the local registry.
+        kwargs: of `gym.make`.
+        observation_space: the env's own.
+        action_space: the env's own.
+    """
 
     env_id: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any]
+    observation_space: spaces.Box = field(compare=False)
+    action_space: spaces.Discrete | spaces.Box = field(compare=False)
+
+    @property
+    def is_lander(self) -> bool:
+        """Whether outcomes, fuel and the bound on returns are known."""
+        return self.env_id == ENV_ID
 
     @property
     def discrete(self) -> bool:
-        """Whether actions are the four discrete ones."""
-        return not self.kwargs.get("continuous", False)
+        """Whether actions are discrete ones."""
+        return isinstance(self.action_space, spaces.Discrete)
 
     @property
     def action_name(self) -> str:
@@ -53,31 +73,24 @@ class EnvInfo:
         return "discrete" if self.discrete else "continuous"
 
     @property
-    def observation_space(self) -> spaces.Box:
-        """Box(8,) float32: x, y, their velocities, angle, its velocity, two leg contacts."""
-        high = np.array([2.5, 2.5, 10, 10, 2 * np.pi, 10, 1, 1], dtype=np.float32)
-        low = np.concatenate([-high[:6], np.array([-0.0, -0.0], dtype=np.float32)])
-        return spaces.Box(low, high)
-
-    @property
-    def action_space(self) -> spaces.Discrete | spaces.Box:
-        """Discrete(4), or Box(2,) in [-1, 1]: main engine, side engines."""
-        if self.discrete:
-            return spaces.Discrete(4)
-        return spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
-
-    @property
     def action_size(self) -> int:
         """Number of actions, or of action dimensions."""
-        return 4 if self.discrete else 2
+        space = self.action_space
+        return int(space.n) if isinstance(space, spaces.Discrete) else space.shape[0]
 
     @property
     def observation_size(self) -> int:
         """Length of an observation."""
-        return 8
+        return self.observation_space.shape[0]
+
+    def transition_dtype(self) -> np.dtype:
+        """Return the record that holds one of its transitions, as learners see it."""
+        if self.discrete:
+            return transition_dtype((self.observation_size,), (), np.int64)
+        return transition_dtype((self.observation_size,), (self.action_size,), np.float32)
 
     def random_action(self, rng: np.random.Generator) -> Any:
-        """Draw a uniform action: an int64, or float32 [2]."""
+        """Draw a uniform action: an int64, or float32 [A] in [-1, 1]."""
         if self.discrete:
             return rng.integers(self.action_size)
         return rng.uniform(-1.0, 1.0, self.action_size).astype(np.float32)
@@ -94,19 +107,33 @@ class EnvInfo:
         )
 
     def make(self, render_mode: str | None = None) -> gym.Env:
-        """Make the env. Raises LunarOfflineError when Box2D is missing."""
+        """Make the env. Raises LunarOfflineError when its physics are not installed."""
         try:
-            return gym.make(
+            env = gym.make(
                 self.env_id, render_mode=render_mode, disable_env_checker=True, **self.kwargs
             )
         except gym.error.DependencyNotInstalled as error:
-            raise LunarOfflineError(
-                "Box2D is not installed: pip install 'gymnasium[box2d]' -c constraints.txt"
-            ) from error
+            raise LunarOfflineError(f"{self.env_id} cannot be made: {error}") from error
+        if self.observation_space.dtype != np.float32:
+            env = DtypeObservation(env, np.float32)
+        space = self.action_space
+        if isinstance(space, spaces.Box) and not _is_unit(space):
+            env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        return env
 
 
-DISCRETE = EnvInfo(ENV_ID)
-CONTINUOUS = EnvInfo(ENV_ID, {"continuous": True})
+def _is_unit(space: spaces.Box) -> bool:
+    return bool((space.low == -1.0).all() and (space.high == 1.0).all())
+
+
+def _lander(action_space: spaces.Discrete | spaces.Box, **kwargs: Any) -> EnvInfo:
+    high = np.array([2.5, 2.5, 10, 10, 2 * np.pi, 10, 1, 1], dtype=np.float32)
+    low = np.concatenate([-high[:6], np.array([-0.0, -0.0], dtype=np.float32)])
+    return EnvInfo(ENV_ID, kwargs, spaces.Box(low, high), action_space)
+
+
+DISCRETE = _lander(spaces.Discrete(4))
+CONTINUOUS = _lander(spaces.Box(-1.0, 1.0, (2,), dtype=np.float32), continuous=True)
 
 
 def lander(*, discrete: bool) -> EnvInfo:
@@ -114,31 +141,76 @@ def lander(*, discrete: bool) -> EnvInfo:
     return DISCRETE if discrete else CONTINUOUS
 
 
-def match_spec(spec: Mapping[str, Any]) -> EnvInfo:
-    """Find the env that a dataset's parsed `env_spec` names, and compare it with our own.
+@lru_cache
+def named_env(env_id: str) -> EnvInfo:
+    """Return an env of the local registry that the user has named; it is made once, to look at it.
+
+    Raises:
+        UsageError: it is not registered, or learners cannot take its spaces: observations must be
+            one vector, actions discrete from 0 or one vector between finite bounds.
+    """
+    if env_id == ENV_ID:
+        raise UsageError(f"--env {env_id}: the default; leave it out, and say --continuous or not")
+    try:
+        env = gym.make(env_id, disable_env_checker=True)
+    except (gym.error.Error, ImportError) as error:
+        raise UsageError(f"--env {env_id}: {_first_line(error)}") from None
+    observations, actions = env.observation_space, env.action_space
+    env.close()
+    if not (isinstance(observations, spaces.Box) and len(observations.shape) == 1):
+        raise UsageError(f"--env {env_id}: its observations are not one vector")
+    discrete = isinstance(actions, spaces.Discrete) and actions.start == 0
+    vector = isinstance(actions, spaces.Box) and len(actions.shape) == 1 and actions.is_bounded()
+    if not (discrete or vector):
+        raise UsageError(
+            f"--env {env_id}: its actions are neither discrete from 0 nor one bounded vector"
+        )
+    assert isinstance(actions, spaces.Discrete | spaces.Box)
+    return EnvInfo(env_id, dict(gym.spec(env_id).kwargs), observations, actions)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def match_spec(spec: Mapping[str, Any], wanted: EnvInfo | None = None) -> EnvInfo:
+    """Compare a dataset's parsed `env_spec` with our own of that id, and return ours.
 
     Nothing of `spec` is ever made or imported. Entry point, wrappers and time limit must be those
-    of the local registry, and the kwargs the defaults, `continuous` apart.
+    of the local registry, and the kwargs the defaults, the lander's `continuous` apart.
+
+    Args:
+        spec: as the dataset has it.
+        wanted: the env that the user named; None takes the lander's two.
 
     Raises:
         RefusedError: the spec names another env, other kwargs or other code.
     """
     env_id, kwargs = spec.get("id"), spec.get("kwargs") or {}
-    if env_id != ENV_ID:
-        raise RefusedError(f"the dataset's env is {env_id!r}; only {ENV_ID} is read")
-    if not isinstance(kwargs, dict):
-        raise RefusedError(f"the dataset's env has kwargs {kwargs!r}")
-    own = {k: v for k, v in kwargs.items() if v != DEFAULT_KWARGS.get(k, ...)}
-    for info in (DISCRETE, CONTINUOUS):
+    known = (DISCRETE, CONTINUOUS) if wanted is None else (wanted,)
+    if env_id != known[0].env_id:
+        hint = "; name it with --env to read it" if wanted is None else ""
+        raise RefusedError(
+            f"the dataset's env is {str(env_id)[:80]!r}, not {known[0].env_id}{hint}"
+        )
+    defaults = DEFAULT_KWARGS if wanted is None else {"render_mode": None}
+    own = (
+        {k: v for k, v in kwargs.items() if v != defaults.get(k, ...)}
+        if isinstance(kwargs, dict)
+        else None
+    )
+    for info in known:
         if own == dict(info.kwargs):
-            known = info.spec()
-            same = spec.get("entry_point") == known.entry_point and not spec.get(
+            ours = info.spec()
+            same = spec.get("entry_point") == ours.entry_point and not spec.get(
                 "additional_wrappers"
             )
-            if not same or spec.get("max_episode_steps") != known.max_episode_steps:
-                raise RefusedError(f"the dataset's env spec is not the registered {ENV_ID}")
+            if not same or spec.get("max_episode_steps") != ours.max_episode_steps:
+                raise RefusedError(f"the dataset's env spec is not the registered {info.env_id}")
             return info
-    raise RefusedError(f"the dataset's env has kwargs {own!r}; only continuous=True is known")
+    allowed = " or ".join(str(dict(info.kwargs)) for info in known)
+    raise RefusedError(f"the dataset's env has kwargs {str(kwargs)[:80]!r}, not {allowed}")
 
 
 def shaping(observations: NDArray[Any]) -> NDArray[np.float64]:

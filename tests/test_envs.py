@@ -29,8 +29,8 @@ def test_the_spec_of_a_made_env_is_known() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"id": "CartPole-v1"}, "only LunarLander-v3 is read"),
-        ({"id": None}, "only LunarLander-v3 is read"),
+        ({"id": "CartPole-v1"}, "is 'CartPole-v1', not LunarLander-v3; name it"),
+        ({"id": None}, "is 'None', not LunarLander-v3"),
         ({"kwargs": {"gravity": -3.0}}, "has kwargs"),
         ({"kwargs": {"enable_wind": True}}, "has kwargs"),
         ({"kwargs": ["continuous"]}, "has kwargs"),

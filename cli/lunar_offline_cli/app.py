@@ -8,6 +8,7 @@ import typer
 
 from lunar_offline.errors import LunarOfflineError
 from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, sweep, train, video
+from lunar_offline_cli.text import printable
 
 app = typer.Typer(
     name="lunar-offline",
@@ -55,8 +56,7 @@ def _options(
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    printable = "".join(c if c.isprintable() else "?" for c in message)
-    print(f"lunar-offline: {printable}", file=sys.stderr)
+    print(f"lunar-offline: {printable(message)}", file=sys.stderr)
     raise SystemExit(code)
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lunar_offline_cli.text import printable
+
 app = typer.Typer(help="List and show datasets, safely.", no_args_is_help=True)
 
 
@@ -12,7 +14,7 @@ app = typer.Typer(help="List and show datasets, safely.", no_args_is_help=True)
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the local datasets that can be read."""
+    """List the local datasets; one that cannot be read comes with the reason."""
     from lunar_offline.experiment.catalogue import list_datasets
 
     rows = list_datasets()
@@ -20,6 +22,9 @@ def list_(
         typer.echo(json.dumps(rows))
         return
     for row in rows:
+        if "refused" in row:
+            typer.echo(f"{row['dataset_id']:<32} refused: {printable(row['refused'])}")
+            continue
         typer.echo(
             f"{row['dataset_id']:<32} {row['actions']:<11} {row['episodes']:>7,} episodes "
             f"{row['steps']:>11,} steps"
@@ -42,8 +47,22 @@ def show(
         return
     for key, value in shown.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        printable = "".join(c if c.isprintable() else "?" for c in text)
-        typer.echo(f"{key:<20} {printable}")
+        typer.echo(f"{key:<20} {printable(text)}")
+
+
+@app.command()
+def pack(
+    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
+    env: Annotated[
+        str | None, typer.Option(help="Env of a dataset that is not LunarLander's.")
+    ] = None,
+) -> None:
+    """Make a dataset's flat, memory-mapped cache now; else its first use does."""
+    from lunar_offline.data.reader import read_dataset
+    from lunar_offline.envs import named_env
+
+    packed = read_dataset(dataset, named_env(env) if env else None)
+    typer.echo(f"{dataset}: {len(packed.transitions):,} rows in {packed.cache}")
 
 
 @app.command()

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from lunar_offline.errors import RefusedError, UsageError
 
+# Beside the datasets, for journals, caches and transfers.
+FOLDER = ".lunar-offline"
+
 _ID = re.compile(r"(?P<name>(?:[-_A-Za-z0-9]+/)*[-_A-Za-z0-9]+)-v(?P<version>0|[1-9]\d{0,8})")
 
 
@@ -58,9 +61,12 @@ def check_there(dataset_id: str) -> Path:
 
     Raises:
         UsageError: there is none, with what is there or how to make it.
+        RefusedError: a symbolic link stands in its place.
     """
     path = dataset_path(dataset_id)
     if path.is_dir():
+        if path.resolve() != datasets_root().resolve() / dataset_id:
+            raise RefusedError(f"{path}: leads elsewhere by a symbolic link")
         return path
     name, _ = parse_id(dataset_id)
     versions = local_versions(name)

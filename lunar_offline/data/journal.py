@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lunar_offline.data.ids import datasets_root, parse_id
+from lunar_offline.data.ids import FOLDER, datasets_root, parse_id
 from lunar_offline.errors import RefusedError
 from lunar_offline.files import write_atomic
 from lunar_offline.transitions import Episode
 
-FOLDER = ".lunar-offline"
 DIGEST_BYTES = 32
 
 

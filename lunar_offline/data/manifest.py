@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lunar_offline.errors import RefusedError
-from lunar_offline.files import write_atomic
+from lunar_offline.files import one_line, open_regular, read_regular, strict_json, write_atomic
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -20,8 +21,8 @@ MAX_BYTES = 1 << 20
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    with path.open("rb") as file:
+    """Return the sha256 of a regular file's content. Raises RefusedError or OSError."""
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -53,13 +54,11 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / MANIFEST
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RefusedError(f"{path}: too large")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = strict_json(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise RefusedError(f"{path}: {str(error).splitlines()[0]}") from None
+        raise RefusedError(f"{path}: {one_line(error)}") from None
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or not all(
         isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()
@@ -68,22 +67,32 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+def check_files(folder: Path, manifest: Mapping[str, Any], under: str = "") -> None:
     """Compare every file of a dataset with its manifest.
 
+    Args:
+        folder: the dataset's.
+        manifest: as `read_manifest` gives it.
+        under: look at files whose name begins so.
+
     Raises:
-        RefusedError: a file is missing, is not listed, or has another content.
+        RefusedError: a file is missing, is not listed, is none, or has another content.
     """
     there = {
-        path.relative_to(folder).as_posix()
+        path.relative_to(folder).as_posix(): path
         for path in folder.rglob("*")
-        if path.is_file() and path.name != MANIFEST
+        if (path.is_symlink() or not path.is_dir()) and path != folder / MANIFEST
     }
-    listed = set(manifest["files"])
-    for name in sorted(listed - there):
+    there = {name: path for name, path in there.items() if name.startswith(under)}
+    listed = {name for name in manifest["files"] if name.startswith(under)}
+    for name in sorted(listed - there.keys()):
         raise RefusedError(f"{folder}: {name} is missing")
-    for name in sorted(there - listed):
+    for name in sorted(there.keys() - listed):
         raise RefusedError(f"{folder}: {name} is not in its manifest")
     for name in sorted(listed):
-        if file_sha256(folder / name) != manifest["files"][name]["sha256"]:
+        try:
+            sha256 = file_sha256(there[name])
+        except OSError as error:
+            raise RefusedError(f"{there[name]}: {error.strerror}") from None
+        if sha256 != manifest["files"][name]["sha256"]:
             raise RefusedError(f"{folder}: {name} does not match its sha256 in {MANIFEST}")

@@ -10,8 +10,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
-from lunar_offline.data.ids import check_free, datasets_root
-from lunar_offline.data.journal import FOLDER
+from lunar_offline.data.ids import FOLDER, check_free, datasets_root
 from lunar_offline.data.manifest import CARD, write_manifest
 from lunar_offline.envs import EnvInfo
 from lunar_offline.files import sync_directory, sync_tree, write_atomic

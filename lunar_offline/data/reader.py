@@ -1,55 +1,74 @@
-"""Minari HDF5 -> Transitions. Never builds an env and never runs what a dataset names."""
+"""A Minari dataset -> Transitions. Never builds an env and never runs what a dataset names."""
 
-import json
+import hashlib
+import shutil
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
-from lunar_offline.data.ids import check_there
-from lunar_offline.data.manifest import MANIFEST, file_sha256, read_manifest
-from lunar_offline.envs import EnvInfo, match_spec
+from lunar_offline.data import flat, sandbox
+from lunar_offline.data.flat import Flat
+from lunar_offline.data.ids import FOLDER, check_there, datasets_root
+from lunar_offline.data.manifest import check_files, file_sha256, read_manifest
+from lunar_offline.data.metadata import Metadata, read_metadata, space_as_json
+from lunar_offline.data.strict import Request
+from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import RefusedError
-from lunar_offline.transitions import Episode, Transitions, fill_records, transition_dtype
+from lunar_offline.files import one_line, sync_directory
+from lunar_offline.transitions import Episode, Transitions
 
-MAX_METADATA_BYTES = 4 << 20
+HDF5 = "main_data.hdf5"
+STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True, eq=False)
 class OfflineDataset:
-    """A dataset in memory.
+    """A dataset, mapped into memory.
 
     Attributes:
         dataset_id: its Minari id.
         env: the env that it was recorded in.
-        transitions: all rows, episode by episode in the order of their index.
-        seeds: env seed of each episode, None where the dataset has none.
+        flat: its rows, episode by episode in the order of their index.
         metadata: its parsed metadata.json.
-        sha256: of main_data.hdf5.
+        sha256: of its data: of main_data.hdf5, or of the list of Arrow files.
+        cache: the flat file; gone where the datasets' folder cannot be written to.
     """
 
     dataset_id: str
     env: EnvInfo
-    transitions: Transitions
-    seeds: list[int | None]
+    flat: Flat
     metadata: dict[str, Any]
     sha256: str
+    cache: Path
+
+    @property
+    def transitions(self) -> Transitions:
+        """All rows."""
+        return Transitions(self.flat.records)
+
+    @property
+    def seeds(self) -> list[int | None]:
+        """Env seed of each episode, None where the dataset has none."""
+        return [None if seed == flat.NO_SEED else int(seed) for seed in self.flat.seeds]
 
     def episodes(self) -> list[Episode]:
-        """Return the episodes; rewards are float32 by now."""
+        """Return a copy of every episode."""
         rows, start, episodes = self.transitions, 0, []
-        for end, seed in zip(rows.episode_ends(), self.seeds, strict=True):
+        for end, seed in zip(self.flat.ends, self.seeds, strict=True):
             last = rows.next_observations[end - 1 : end]
             episodes.append(
                 Episode(
                     np.concatenate([rows.observations[start:end], last]),
-                    rows.actions[start:end],
-                    rows.rewards[start:end].astype(np.float64),
-                    rows.terminations[start:end],
-                    rows.truncations[start:end],
+                    rows.actions[start:end].copy(),
+                    self.flat.rewards[start:end].copy(),
+                    rows.terminations[start:end].copy(),
+                    rows.truncations[start:end].copy(),
                     seed,
                 )
             )
@@ -58,145 +77,107 @@ class OfflineDataset:
 
     def episode_returns(self) -> NDArray[np.float64]:
         """Return the undiscounted return of each episode: [episodes]."""
-        starts = np.concatenate([[0], self.transitions.episode_ends()[:-1]])
-        return np.add.reduceat(self.transitions.rewards.astype(np.float64), starts)
+        return np.add.reduceat(self.flat.rewards, np.concatenate([[0], self.flat.ends[:-1]]))
 
 
-def read_dataset(dataset_id: str) -> OfflineDataset:
-    """Read a local Minari dataset of LunarLander-v3.
+def read_dataset(
+    dataset_id: str, env: EnvInfo | None = None, *, trusted: bool = False
+) -> OfflineDataset:
+    """Read a local Minari dataset, of the lander or of an env that the user names.
+
+    The first read converts it, in a process of its own, to a flat file that later ones map.
+
+    Args:
+        dataset_id: a local dataset.
+        env: the env that it must be of; None takes the lander's two.
+        trusted: take the manifest's word for the data's hash and the flat file's own for its
+            content, instead of hashing both; opening then costs the same at any size.
 
     Raises:
         UsageError: the id is malformed, or no such dataset is there.
-        RefusedError: its env, spaces, shapes, dtypes, values or episode ends are not what a
-            LunarLander-v3 dataset must hold.
+        RefusedError: its env, spaces, shapes, dtypes, values or episode ends are not what they must
+            be, or its manifest gives another sha256.
     """
-    data = check_there(dataset_id) / "data"
-    metadata, env = read_metadata(data)
-    path = data / "main_data.hdf5"
-    if not path.is_file():
-        raise RefusedError(f"{path}: missing; only HDF5 datasets are read")
+    folder = check_there(dataset_id)
+    data = folder / "data"
+    metadata = read_metadata(dataset_id, env)
+    manifest = read_manifest(folder)
+    told: str = manifest["files"].get(f"data/{HDF5}", {}).get("sha256", "") if manifest else ""
+    if manifest and not (trusted and told):
+        check_files(folder, manifest, "data/")
+    sha256 = told or _sha256(data, metadata.format)
+    key, request = _request(data, metadata, sha256)
+    path = datasets_root() / FOLDER / "cache" / f"{key}.flat"
     try:
-        with h5py.File(path, "r") as file:
-            transitions, seeds = _read_episodes(path, file, metadata, env)
-        sha256 = file_sha256(path)
+        mapped = flat.open_flat(path, key, request.dtype, check=not trusted)
+    except (OSError, ValueError, RefusedError):
+        mapped = _convert(request, path)
+    return OfflineDataset(dataset_id, metadata.env, mapped, metadata.values, sha256, path)
+
+
+def _sha256(data: Path, kind: str) -> str:
+    """Return the hash of a dataset's data."""
+    try:
+        if kind == "hdf5":
+            return file_sha256(data / HDF5)
+        files = sorted(path for path in data.rglob("*") if path.is_file() and path.parent != data)
+        listing = [f"{path.relative_to(data).as_posix()} {file_sha256(path)}" for path in files]
+        return hashlib.sha256("\n".join(listing).encode()).hexdigest()
     except OSError as error:
-        raise RefusedError(f"{path}: {_one_line(error)}") from None
-    manifest = read_manifest(data.parent)
-    if manifest and manifest["files"].get("data/main_data.hdf5", {}).get("sha256") != sha256:
-        raise RefusedError(f"{path}: does not match its sha256 in {MANIFEST}")
-    return OfflineDataset(dataset_id, env, transitions, seeds, metadata, sha256)
+        raise RefusedError(f"{error.filename}: {error.strerror}") from None
 
 
-def read_metadata(data: Path) -> tuple[dict[str, Any], EnvInfo]:
-    """Read metadata.json as plain JSON and compare env and spaces with our own.
+def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]:
+    """Say what is to be read and the key of what comes of it."""
+    env, action = metadata.env, metadata.env.action_space
+    of = [str(flat.FORMAT), sha256, str(env.observation_size), space_as_json(action)]
+    key = hashlib.sha256("\n".join(of).encode()).hexdigest()
+    hdf5 = metadata.format == "hdf5"
+    size = (data / HDF5).stat().st_size if hdf5 else metadata.steps * 256
+    seconds, memory = sandbox.limits(size, metadata.episodes)
+    box = isinstance(action, spaces.Box)
+    return key, Request(
+        format=metadata.format,
+        data=str(data / HDF5 if hdf5 else data),
+        out="",
+        key=key,
+        episodes=metadata.episodes,
+        steps=metadata.steps,
+        observation_size=env.observation_size,
+        actions=0 if box else env.action_size,
+        low=[float(bound) for bound in action.low] if box else [],
+        high=[float(bound) for bound in action.high] if box else [],
+        seconds=seconds,
+        memory=memory,
+    )
 
-    Args:
-        data: the `data` folder of a dataset.
 
-    Raises:
-        RefusedError: see `read_dataset`.
-    """
-    path = data / "metadata.json"
+def _convert(request: Request, path: Path) -> Flat:
+    """Make the flat file of a request and map it; where it cannot stay, it is removed again."""
+    kept = True
     try:
-        if path.stat().st_size > MAX_METADATA_BYTES:
-            raise RefusedError(f"{path}: too large")
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(metadata, dict):
-            raise RefusedError(f"{path}: not a JSON object")
-        spec = json.loads(metadata.get("env_spec") or "{}")
-        env = match_spec(spec if isinstance(spec, dict) else {})
-        for key, space in (
-            ("observation_space", env.observation_space),
-            ("action_space", env.action_space),
-        ):
-            if json.loads(metadata.get(key) or "null") != _space_as_json(space):
-                raise RefusedError(f"{path}: the {key} is not that of {env.env_id}")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RefusedError(f"{path}: {_one_line(error)}") from None
-    return metadata, env
-
-
-def _space_as_json(space: Any) -> Any:
-    from minari.serialization import serialize_space  # slow import, needed only here
-
-    return json.loads(str(serialize_space(space)))
-
-
-def _one_line(error: BaseException) -> str:
-    text = str(error).splitlines()
-    return text[0] if text else type(error).__name__
-
-
-def _read_episodes(
-    path: Path, file: h5py.File, metadata: dict[str, Any], env: EnvInfo
-) -> tuple[Transitions, list[int | None]]:
-    n = len(file)
-    if n == 0 or metadata.get("total_episodes") != n:
-        raise RefusedError(
-            f"{path}: holds {n} episodes, metadata.json says {metadata.get('total_episodes')}"
-        )
-    episodes = []
-    for index in range(n):
-        group = file.get(f"episode_{index}")
-        if not isinstance(group, h5py.Group):
-            raise RefusedError(f"{path}: episode_{index} is missing")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="making-", dir=path.parent))
+    except PermissionError:
+        folder, kept = Path(tempfile.mkdtemp(prefix="lunar-offline-")), False
+    made = folder / path.name
+    try:
         try:
-            episodes.append(_read_episode(group, env))
-        except (KeyError, ValueError, TypeError) as error:
-            raise RefusedError(f"{path}: episode_{index}: {_one_line(error)}") from None
-    steps = sum(len(episode) for episode in episodes)
-    if metadata.get("total_steps") != steps:
-        raise RefusedError(
-            f"{path}: holds {steps} steps, metadata.json says {metadata.get('total_steps')}"
-        )
-    space = env.action_space
-    records = np.zeros(
-        steps, transition_dtype((env.observation_size,), space.shape or (), space.dtype)
-    )
-    fill_records(records, episodes)
-    return Transitions(records), [episode.seed for episode in episodes]
+            sandbox.convert(request._replace(out=str(made)))
+        except RefusedError as error:
+            raise RefusedError(f"{request.data}: {one_line(error)}") from None
+        if kept:
+            made.replace(path)
+            sync_directory(path.parent)
+        return flat.open_flat(path if kept else made, request.key, request.dtype, check=False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if kept:
+            _remove_stale(path.parent)
 
 
-def _read_episode(group: h5py.Group, env: EnvInfo) -> Episode:
-    """Read one episode and check it. Raises ValueError, KeyError or TypeError."""
-
-    def field(name: str, kind: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-        data = group[name]
-        if not isinstance(data, h5py.Dataset) or data.dtype.kind != kind:
-            raise ValueError(f"{name} is missing or of another type")
-        fits = len(data.shape) == len(shape) and all(
-            want is None or want == got for want, got in zip(shape, data.shape, strict=True)
-        )
-        if not fits:
-            raise ValueError(f"{name} has shape {data.shape}")
-        return data[()]
-
-    rewards = field("rewards", "f", (None,)).astype(np.float64)
-    t = len(rewards)
-    if t == 0:
-        raise ValueError("no step")
-    observations = field("observations", "f", (t + 1, env.observation_size)).astype(np.float32)
-    if env.discrete:
-        actions = field("actions", "i", (t,)).astype(np.int64)
-        in_range = (actions >= 0) & (actions < env.action_size)
-    else:
-        actions = field("actions", "f", (t, env.action_size)).astype(np.float32)
-        in_range = np.abs(actions) <= 1.0
-    terminations = field("terminations", "b", (t,)).astype(np.bool_)
-    truncations = field("truncations", "b", (t,)).astype(np.bool_)
-    if not in_range.all():
-        raise ValueError("an action is out of range")
-    if not (np.isfinite(observations).all() and np.isfinite(rewards).all()):
-        raise ValueError("a value is not finite")
-    ends = terminations | truncations
-    if ends[:-1].any() or not ends[-1]:
-        raise ValueError("its end flags are not at its last step alone")
-    seed = group.attrs.get("seed")
-    return Episode(
-        observations,
-        actions,
-        rewards,
-        terminations,
-        truncations,
-        int(seed) if isinstance(seed, int | np.integer) else None,
-    )
+def _remove_stale(cache: Path) -> None:
+    """Drop what a process left that was killed while it made a flat file."""
+    for folder in cache.glob("making-*"):
+        if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -5,45 +5,49 @@ from typing import Any
 import numpy as np
 
 from lunar_offline.data.ids import datasets_root
+from lunar_offline.data.metadata import read_metadata
 from lunar_offline.data.publish import METADATA_KEY
-from lunar_offline.data.reader import read_dataset, read_metadata
-from lunar_offline.errors import RefusedError
+from lunar_offline.data.reader import read_dataset
+from lunar_offline.envs import EnvInfo
+from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.stats import interquartile_mean
 
 
 def list_datasets() -> list[dict[str, Any]]:
-    """Return id, action space, episodes and steps of every readable LunarLander dataset.
+    """Return id, env, action space, episodes and steps of every local dataset.
 
-    Others, damaged ones included, are left out: one bad folder never breaks the listing.
+    Those that are damaged, or of another env, come with the reason in `refused` instead: one bad
+    folder never breaks the listing.
     """
     root = datasets_root()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(root.glob("**/data/metadata.json")):
         folder = path.parents[1].relative_to(root)
         if any(part.startswith(".") for part in folder.parts):
             continue
+        row: dict[str, Any] = {"dataset_id": folder.as_posix()}
         try:
-            metadata, env = read_metadata(path.parent)
-        except RefusedError:
+            metadata = read_metadata(row["dataset_id"])
+        except (RefusedError, UsageError) as error:
+            rows.append(row | {"refused": str(error)})
             continue
-        rows.append(
-            {
-                "dataset_id": folder.as_posix(),
-                "actions": env.action_name,
-                "episodes": int(metadata.get("total_episodes", 0)),
-                "steps": int(metadata.get("total_steps", 0)),
-            }
-        )
+        about = {
+            "env": metadata.env.env_id,
+            "actions": metadata.env.action_name,
+            "episodes": metadata.episodes,
+            "steps": metadata.steps,
+        }
+        rows.append(row | about)
     return rows
 
 
-def show_dataset(dataset_id: str) -> dict[str, Any]:
+def show_dataset(dataset_id: str, env: EnvInfo | None = None) -> dict[str, Any]:
     """Return contents, statistics and provenance of a dataset.
 
     Raises:
         UsageError, RefusedError: see `read_dataset`.
     """
-    dataset = read_dataset(dataset_id)
+    dataset = read_dataset(dataset_id, env)
     returns = dataset.episode_returns()
     lengths = np.diff(dataset.transitions.episode_ends(), prepend=0)
     ours = dataset.metadata.get(METADATA_KEY)

@@ -22,7 +22,7 @@ from lunar_offline.learn.density import DensityRatio
 from lunar_offline.learn.learner import Batch, load_state, named_state, to_device
 from lunar_offline.learn.policies import ActionSpec
 from lunar_offline.seeding import Purpose, generator
-from lunar_offline.transitions import Transitions, transition_dtype
+from lunar_offline.transitions import Transitions
 
 REFRESH_EVERY = 1_000
 
@@ -47,8 +47,7 @@ class Feed:
         self, config: TrainConfig, env: EnvInfo, dataset: Transitions | None, device: torch.device
     ) -> None:
         self._config, self._device = config, device
-        space = env.action_space
-        dtype = transition_dtype((env.observation_size,), space.shape or (), space.dtype)
+        dtype = env.transition_dtype()
         self.replay = ReplayBuffer(config.buffer_size, dtype)
         offline = dataset if dataset is not None else Transitions(np.empty(0, dtype))
         self._online: MixedSampler | SharedBufferSampler

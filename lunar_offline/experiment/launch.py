@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline import envs
-from lunar_offline.data.ids import check_there
-from lunar_offline.data.reader import OfflineDataset, read_dataset, read_metadata
+from lunar_offline.data.metadata import read_metadata
+from lunar_offline.data.reader import OfflineDataset, read_dataset
 from lunar_offline.data.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
@@ -43,7 +43,7 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
     resolved = config(wanted is not False)  # all options are checked before any file is read
     if not dataset_id:
         return resolved
-    _, env = read_metadata(check_there(dataset_id) / "data")
+    env = read_metadata(dataset_id).env
     envs.check_action_space(env, discrete=wanted)
     return config(env.discrete)
 

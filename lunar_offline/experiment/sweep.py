@@ -17,8 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
-from lunar_offline.data.ids import check_there
-from lunar_offline.data.reader import read_metadata
+from lunar_offline.data.metadata import read_metadata
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.config import TrainConfig, merge
 from lunar_offline.experiment.launch import finish, resolve, resume, start
@@ -109,7 +108,7 @@ def plan(
             options = merge(options, _nested(key, value))
         space = discrete
         if options.get("rho", TrainConfig.rho) == 0.0 and options.get("dataset"):
-            _, env = read_metadata(check_there(options.pop("dataset")) / "data")
+            env = read_metadata(options.pop("dataset")).env
             space = env.discrete
         named = [f"{k.split('.')[-1]}={v}" for k, v in point.items() if len(axes[k]) > 1]
         for seed in range(seeds):

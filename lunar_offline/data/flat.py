@@ -1,0 +1,145 @@
+"""The flat cache of a dataset: its transitions as one memory-mapped array.
+
+A file holds a page of header (JSON), the records, the rewards as the env gave them (float64, where
+records have float32), and per episode one past its last row and its seed. It is named by what it
+was made of, so it never goes stale, and may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline.files import open_regular, strict_json
+
+FORMAT = 1
+PAGE = 4096
+EPISODE_DTYPE = np.dtype([("end", np.int64), ("seed", np.int64)])
+NO_SEED = -1
+CHUNK = 1 << 20
+
+
+class Flat(NamedTuple):
+    """An opened cache; nothing of it is in memory before it is looked at.
+
+    Attributes:
+        records: [N] structured, read-only.
+        rewards: float64 [N].
+        ends: int64 [episodes], one past each one's last row.
+        seeds: int64 [episodes], NO_SEED where none is known.
+    """
+
+    records: NDArray[Any]
+    rewards: NDArray[np.float64]
+    ends: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+
+
+class FlatWriter:
+    """Writes a cache episode by episode, in memory of one episode.
+
+    Args:
+        file: opened for writing, empty.
+        dtype: of the records.
+        rows: how many there will be.
+    """
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype, rows: int) -> None:
+        self._file, self._dtype, self._rows = file, dtype, rows
+        self._episodes: list[tuple[int, int]] = []
+        self._row = 0
+
+    def add(self, records: NDArray[Any], rewards: NDArray[np.float64], seed: int) -> None:
+        """Append an episode. Raises ValueError when there are more rows than were announced."""
+        end = self._row + len(records)
+        if end > self._rows:
+            raise ValueError(f"holds more than {self._rows} steps")
+        offsets = _offsets(self._dtype, self._rows)
+        self._file.seek(offsets[0] + self._row * self._dtype.itemsize)
+        self._file.write(records.tobytes())
+        self._file.seek(offsets[1] + self._row * 8)
+        self._file.write(rewards.tobytes())
+        self._episodes.append((end, seed))
+        self._row = end
+
+    def finish(self, key: str) -> None:
+        """Write the episodes and the header. Raises ValueError when rows are missing."""
+        if self._row != self._rows:
+            raise ValueError(f"holds {self._row} steps, not {self._rows}")
+        self._file.seek(_offsets(self._dtype, self._rows)[2])
+        self._file.write(np.array(self._episodes, EPISODE_DTYPE).tobytes())
+        self._file.flush()
+        header = {
+            "format": FORMAT,
+            "key": key,
+            "row_bytes": self._dtype.itemsize,
+            "rows": self._rows,
+            "episodes": len(self._episodes),
+            "sha256": _payload_sha256(self._file.fileno()),
+        }
+        self._file.seek(0)
+        self._file.write(json.dumps(header).encode().ljust(PAGE))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def open_flat(path: Path, key: str, dtype: np.dtype, *, check: bool) -> Flat:
+    """Map a cache.
+
+    Args:
+        path: of the file.
+        key: what it must have been made of.
+        dtype: of its records.
+        check: compare its sha256 too, which reads all of it; without, opening costs the same at
+            any size.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is damaged.
+        RefusedError: it is no regular file.
+    """
+    descriptor = open_regular(path)
+    with os.fdopen(descriptor, "rb") as file:
+        page = file.read(PAGE)
+        try:
+            header = strict_json(page)
+            rows, episodes = header["rows"], header["episodes"]
+            known = {"format": FORMAT, "key": key, "row_bytes": dtype.itemsize}
+            if header | known != header or type(rows) is not int or type(episodes) is not int:
+                raise ValueError("another header")
+            start, rewards, table = _offsets(dtype, rows)
+            size = table + episodes * EPISODE_DTYPE.itemsize
+            if rows < 1 or episodes < 1 or os.fstat(descriptor).st_size != size:
+                raise ValueError("another size")
+            if check and _payload_sha256(descriptor) != header.get("sha256"):
+                raise ValueError("another sha256")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"{path}: {error}") from None
+        pages = np.memmap(file, np.uint8, "r")
+    ends = pages[table:].view(EPISODE_DTYPE)
+    if ends["end"][-1] != rows or (np.diff(ends["end"], prepend=0) < 1).any():
+        raise ValueError(f"{path}: its episodes do not add up")
+    return Flat(
+        np.asarray(pages[start:rewards].view(dtype)),
+        np.asarray(pages[rewards:table].view(np.float64)),
+        ends["end"],
+        ends["seed"],
+    )
+
+
+def _offsets(dtype: np.dtype, rows: int) -> tuple[int, int, int]:
+    """Return where records, rewards and episodes begin, in bytes, each on a multiple of 8."""
+    rewards = PAGE + -(-rows * dtype.itemsize // 8) * 8
+    return PAGE, rewards, rewards + rows * 8
+
+
+def _payload_sha256(descriptor: int) -> str:
+    digest, offset = hashlib.sha256(), PAGE
+    while chunk := os.pread(descriptor, CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+    return digest.hexdigest()

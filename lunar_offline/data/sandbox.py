@@ -1,0 +1,69 @@
+"""Runs `strict` in a child process, so that no file can crash, hang or exhaust this one."""
+
+import json
+import os
+import subprocess
+import sys
+
+from lunar_offline.data.strict import Request
+from lunar_offline.errors import LunarOfflineError, RefusedError
+
+# Starting takes about 0.3 s of the first, and 400 MiB of the second.
+BASE_SECONDS = 5
+BASE_MEMORY = 1 << 30
+BYTES_PER_SECOND = 10 << 20
+EPISODES_PER_SECOND = 200
+PATIENCE = 5  # times the CPU seconds, on a busy machine
+START = "from lunar_offline.data.strict import main; main()"
+
+
+def limits(size: int, episodes: int) -> tuple[int, int]:
+    """Return the CPU seconds and the bytes of memory that reading `size` bytes may take."""
+    seconds = BASE_SECONDS + size // BYTES_PER_SECOND + episodes // EPISODES_PER_SECOND
+    return seconds, BASE_MEMORY
+
+
+def convert(request: Request) -> None:
+    """Have a dataset's data read, checked and written to `request.out`.
+
+    Raises:
+        RefusedError: the data are not what they must be, or reading them broke the reader.
+        OSError: the cache could not be written.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-c", START],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        start_new_session=True,  # Ctrl-C is this process's to answer
+        text=True,
+    )
+    try:
+        text, _ = child.communicate(
+            json.dumps(request._asdict()), timeout=PATIENCE * request.seconds
+        )
+    except subprocess.TimeoutExpired:
+        raise RefusedError(f"takes more than {PATIENCE * request.seconds} s to read") from None
+    finally:
+        child.kill()
+        child.wait()
+    if child.returncode:
+        ended = f"signal {-child.returncode}" if child.returncode < 0 else "an error"
+        raise RefusedError(f"broke the process that read it ({ended})")
+    answer = json.loads(text)
+    if "refused" in answer:
+        raise RefusedError(answer["refused"])
+    if "failed" in answer:
+        raise LunarOfflineError(f"{request.out}: {answer['failed']}")
+
+
+def _environment() -> dict[str, str]:
+    """Return what the child needs to start, and no token or key."""
+    kept = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "HDF5_PLUGIN_PATH": "/nonexistent",  # no filter is loaded from anywhere
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

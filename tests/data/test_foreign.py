@@ -1,0 +1,143 @@
+"""Datasets that this project did not write: other envs, Arrow, Minari's own collector."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+from minari.data_collector import EpisodeBuffer
+
+from lunar_offline.data.ids import datasets_root
+from lunar_offline.data.reader import read_dataset
+from lunar_offline.envs import EnvInfo, lander, named_env
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.transitions import Episode
+
+PENDULUM = "Pendulum-v1"
+
+
+@pytest.fixture(autouse=True)
+def _quiet_minari() -> Iterator[None]:
+    """Minari warns of every standard key that is left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def _fly(env_id: str, episodes: int, steps: int) -> list[EpisodeBuffer]:
+    env, buffers = gym.make(env_id), []
+    for index in range(episodes):
+        env.action_space.seed(index)
+        rows, observations = [], [env.reset(seed=index)[0]]
+        for step in range(1, steps + 1):
+            action = env.action_space.sample()
+            observation, reward, terminated, truncated, _ = env.step(action)
+            observations.append(observation)
+            truncated = truncated or (step == steps and not terminated)
+            rows.append((action, reward, terminated, truncated))
+            if terminated or truncated:
+                break
+        actions, rewards, terminations, truncations = map(list, zip(*rows, strict=True))
+        buffers.append(
+            EpisodeBuffer(
+                index, index, None, observations, actions, rewards, terminations, truncations
+            )
+        )
+    env.close()
+    return buffers
+
+
+def _publish(dataset_id: str, env_id: str, buffers: list[EpisodeBuffer], kind: str) -> None:
+    root = Path(datasets_root())
+    root.mkdir(parents=True, exist_ok=True)
+    minari.create_dataset_from_buffers(
+        dataset_id, buffers, env=gym.spec(env_id), data_format=kind, description="x"
+    )
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "arrow"])
+def test_an_env_that_the_user_names(kind: str) -> None:
+    buffers = _fly(PENDULUM, 3, 20)
+    _publish("pendulum-x-v0", PENDULUM, buffers, kind)
+    env = named_env(PENDULUM)
+    dataset = read_dataset("pendulum-x-v0", env)
+    assert dataset.env is env
+    assert dataset.seeds == [0, 1, 2]
+    episodes = dataset.episodes()
+    assert [len(e) for e in episodes] == [20, 20, 20]
+    for episode, buffer in zip(episodes, buffers, strict=True):
+        assert np.array_equal(episode.observations, np.array(buffer.observations))
+        # Pendulum's torque lies in [-2, 2], a learner's actions in [-1, 1]
+        assert episode.actions == pytest.approx(np.array(buffer.actions) / 2.0, abs=1e-7)
+        assert np.array_equal(episode.rewards, np.array(buffer.rewards))
+        assert episode.truncations.tolist() == buffer.truncations
+    with pytest.raises(RefusedError, match="is 'Pendulum-v1', not LunarLander-v3; name it"):
+        read_dataset("pendulum-x-v0")
+    with pytest.raises(RefusedError, match=r"is 'Pendulum-v1', not CartPole-v1$"):
+        read_dataset("pendulum-x-v0", named_env("CartPole-v1"))
+
+
+def test_a_discrete_env_with_infinite_observation_bounds() -> None:
+    buffers = _fly("CartPole-v1", 2, 15)
+    _publish("cartpole-x-v0", "CartPole-v1", buffers, "hdf5")
+    dataset = read_dataset("cartpole-x-v0", named_env("CartPole-v1"))
+    assert dataset.transitions.actions.tolist() == [a for b in buffers for a in b.actions]
+
+
+def test_a_named_env_takes_what_learners_give() -> None:
+    made = named_env(PENDULUM).make()
+    assert isinstance(made.action_space, gym.spaces.Box)
+    assert made.action_space.high == pytest.approx(1.0)
+    made.reset(seed=0)
+    observation, *_ = made.step(np.array([0.5], dtype=np.float32))
+    plain = gym.make(PENDULUM)
+    plain.reset(seed=0)
+    assert np.array_equal(observation, plain.step(np.array([1.0], dtype=np.float32))[0])
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reason"),
+    [
+        ("Nothing-v0", "Nothing"),
+        ("LunarLander-v3", "the default; leave it out"),
+        ("FrozenLake-v1", "its observations are not one vector"),
+        ("no_such_module:X-v0", "no_such_module"),
+        ("", "--env"),
+    ],
+)
+def test_an_env_that_cannot_be_named(env_id: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        named_env(env_id)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_landers_in_arrow(random_episodes: dict[bool, list[Episode]], discrete: bool) -> None:
+    env: EnvInfo = lander(discrete=discrete)
+    buffers = [
+        EpisodeBuffer(
+            id=index,
+            seed=e.seed,
+            observations=e.observations,  # pyright: ignore[reportArgumentType]
+            actions=e.actions,  # pyright: ignore[reportArgumentType]
+            rewards=e.rewards,  # pyright: ignore[reportArgumentType]
+            terminations=e.terminations,  # pyright: ignore[reportArgumentType]
+            truncations=e.truncations,  # pyright: ignore[reportArgumentType]
+        )
+        for index, e in enumerate(random_episodes[discrete])
+    ]
+    datasets_root().mkdir(parents=True)
+    minari.create_dataset_from_buffers(
+        "lunar-arrow-v0", buffers, env=env.spec(), data_format="arrow", description="x"
+    )
+    dataset = read_dataset("lunar-arrow-v0")
+    for ours, theirs in zip(random_episodes[discrete], dataset.episodes(), strict=True):
+        assert ours.seed == theirs.seed
+        for name in ("observations", "actions", "rewards", "terminations", "truncations"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+    part = next((datasets_root() / "lunar-arrow-v0" / "data" / "2").glob("*.arrow"))
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(RefusedError, match=r"episode_2|episode 2"):
+        read_dataset("lunar-arrow-v0")
