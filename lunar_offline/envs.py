@@ -37,6 +37,21 @@ DEFAULT_KWARGS: Mapping[str, Any] = {
 
 OUTCOMES = ("landed", "crashed", "truncated")
 
+OBSERVATIONS = ("x", "y", "vx", "vy", "angle", "angular velocity", "left leg", "right leg")
+DISCRETE_ACTIONS = ("nothing", "left engine", "main engine", "right engine")
+CONTINUOUS_ACTIONS = ("main engine", "side engines")
+
+# The ground in units of x and y (y is 0 where the lander's body is at rest on the pad): at each |x|
+# the lowest and the highest that an episode's own hills can be. The pad ends at the second |x|.
+GROUND = (
+    (0.0, -0.095, -0.095),
+    (0.2, -0.095, -0.095),
+    (0.4, -0.260, 0.070),
+    (0.6, -0.425, 0.235),
+    (0.8, -0.590, 0.400),
+    (1.0, -0.590, 0.400),
+)
+
 
 @dataclass(frozen=True)
 class EnvInfo:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +19,27 @@ def test_our_constants_are_the_real_env(env: EnvInfo) -> None:
     made.close()
     assert env.spec().make is not None
     assert match_spec(json.loads(env.spec().to_json())) is env
+
+
+def test_the_ground_is_the_envs() -> None:
+    """Every episode's hills lie in the band, reach near its ends, and the pad is flat."""
+    made = DISCRETE.make()
+    heights = []
+    for seed in range(60):
+        made.reset(seed=seed)
+        world: Any = made.unwrapped
+        corners = np.array([*[p[0] for p in world.sky_polys], world.sky_polys[-1][1]])
+        rest = world.helipad_y + 18 / 30  # the height of the body above its feet
+        x, y = corners[:, 0] / 10 - 1, (corners[:, 1] - rest) / (400 / 30 / 2)
+        assert (world.helipad_x1 / 10 - 1, world.helipad_x2 / 10 - 1) == pytest.approx((-0.2, 0.2))
+        heights.append(y)
+    made.close()
+    for across, low, high in envs.GROUND:
+        there = np.isclose(np.abs(x), across)
+        assert there.any()
+        lowest, highest = np.min(heights, 0)[there].min(), np.max(heights, 0)[there].max()
+        assert low - 0.001 < lowest < low + 0.2
+        assert high - 0.2 < highest < high + 0.001
 
 
 def test_the_spec_of_a_made_env_is_known() -> None:

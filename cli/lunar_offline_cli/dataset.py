@@ -1,6 +1,7 @@
 """`lunar-offline dataset ...`."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,10 +38,27 @@ def list_(
 def show(
     dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write one HTML page with figures instead; it needs no network.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show a dataset's contents, statistics and provenance; runs nothing of it."""
+    from lunar_offline.errors import UsageError
     from lunar_offline.experiment.catalogue import show_dataset
 
+    if html is not None:
+        from lunar_offline.experiment.dataset_page import write_page
+
+        if as_json:
+            raise UsageError("--html and --json: give one of them")
+        size = write_page(dataset, html)
+        typer.echo(f"{html}: the page of {dataset}, {size / 1e6:.2f} MB; open it in a browser")
+        return
     shown = show_dataset(dataset)
     if as_json:
         typer.echo(json.dumps(shown))

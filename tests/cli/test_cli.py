@@ -107,6 +107,9 @@ def test_python_m_works() -> None:
         (["evaluate", "nowhere"], 2, "no policy 'nowhere'"),
         (["evaluate", "random", "--episodes", "0"], 2, "at least one"),
         (["dataset", "show", "none-v0"], 2, "no dataset none-v0"),
+        (["dataset", "show", "lunar-random-v0", "--html", "."], 2, "is a directory"),
+        (["dataset", "show", "lunar-random-v0", "--html", "no/x.html"], 2, "no directory no"),
+        (["dataset", "show", "lunar-random-v0", "--html", "x", "--json"], 2, "give one of them"),
         (["video", "nowhere"], 2, "no evaluation.json"),
         (["demo", "--out", "."], 3, "exists already"),
     ],
@@ -158,6 +161,11 @@ def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
     shown = json.loads(out)
     assert (shown["episodes"], shown["actions"]) == (6, "discrete")
     assert shown["recipe"]["policy"] == "random"
+
+    code, out, _ = run("dataset", "show", "x-v0", "--html", "x.html")
+    assert code == 0
+    assert out.startswith("x.html: the page of x-v0, 0.")
+    assert Path("x.html").read_text().startswith("<!doctype html>")
 
     options = ["--config", small, "--evaluation-episodes", 5]
     code, out, err = run("train", "--dataset", "x-v0", *options, "--out", "run")
