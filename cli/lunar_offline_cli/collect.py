@@ -8,14 +8,21 @@ import typer
 
 
 def collect(
-    episodes: Annotated[int, typer.Option(help="Episodes to record.")] = 800,
-    dataset: Annotated[str, typer.Option(help="Minari id to publish under.")] = "lunar-sac-v0",
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes to record.", show_default="800")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Minari id to publish under.", show_default="lunar-sac-v0"),
+    ] = None,
     policy: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Behaviour policy: expert, medium, random, a run directory or a .safetensors file."
+            help="Behaviour policy: expert, medium, random, a run directory or a .safetensors "
+            "file.",
+            show_default="expert",
         ),
-    ] = "expert",
+    ] = None,
     discrete: Annotated[
         bool | None,
         typer.Option(
@@ -24,7 +31,19 @@ def collect(
             show_default="the policy's, else discrete",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of env resets and action noise.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of env resets and action noise.", show_default="0")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Make a recipe's dataset: a .toml file, or the id of one that is shipped.",
+            show_default="none",
+        ),
+    ] = None,
+    other_bytes: Annotated[
+        bool, typer.Option("--other-bytes", help="Take data of another sha256 than the recipe's.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes that fly; the bytes stay the same.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -32,25 +51,21 @@ def collect(
 
     The same command goes on where it was stopped, and gives the same bytes.
     """
-    from lunar_offline.experiment.collection import collect_dataset
+    from lunar_offline.experiment.collection import follow
+    from lunar_offline.experiment.recipe import from_options
     from lunar_offline_cli.console import Bars
 
+    asked = from_options(
+        recipe, dataset=dataset, policy=policy, discrete=discrete, episodes=episodes, seed=seed
+    )
     with Bars(quiet=as_json) as bars:
         try:
-            collected = collect_dataset(
-                dataset,
-                policy=policy,
-                discrete=discrete,
-                episodes=episodes,
-                seed=seed,
-                workers=workers,
-                observer=bars,
-            )
+            collected = follow(asked, workers=workers, other_bytes=other_bytes, observer=bars)
         except (KeyboardInterrupt, SystemExit):
             typer.echo("stopped; what has landed is kept, the same command goes on", err=True)
             raise
     if collected.was_there and not as_json:
-        typer.echo(f"{dataset} stands already with this recipe; nothing was done")
+        typer.echo(f"{collected.dataset_id} stands already with this recipe; nothing was done")
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(collected) | {"path": str(collected.path)}))
         return

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import metadata
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline.data.ids import FOLDER, check_free, datasets_root
-from lunar_offline.data.manifest import CARD, write_manifest
+from lunar_offline.data.manifest import CARD, file_sha256, write_manifest
 from lunar_offline.envs import EnvInfo
 from lunar_offline.files import sync_directory, sync_tree, write_atomic
 from lunar_offline.transitions import Episode
@@ -47,7 +47,13 @@ class DatasetInfo:
     card: str
 
 
-def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: DatasetInfo) -> Path:
+def publish(
+    dataset_id: str,
+    episodes: Sequence[Episode],
+    env: EnvInfo,
+    info: DatasetInfo,
+    check: Callable[[str], object] = str,
+) -> Path:
     """Write a dataset through Minari's API and put it under its id by one rename.
 
     Args:
@@ -55,6 +61,7 @@ def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: Da
         episodes: at least one.
         env: where they were flown; its spec is stored, kwargs included.
         info: see DatasetInfo.
+        check: is given the sha256 of main_data.hdf5 before anything is published, and may raise.
 
     Returns:
         The dataset's folder.
@@ -73,6 +80,7 @@ def publish(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: Da
         with _minari_root(staging):
             _write(dataset_id, episodes, env, info)
         made = staging / dataset_id
+        check(file_sha256(made / "data" / "main_data.hdf5"))
         write_atomic(made / CARD, info.card.encode())
         about = {
             "dataset_id": dataset_id,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lunar_offline.data.rollout import Act
 from lunar_offline.envs import EnvInfo, lander
-from lunar_offline.errors import UsageError
+from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.evaluate import policy_act
 from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.resources import resources
@@ -39,6 +39,13 @@ class BehaviorPolicy:
     env: EnvInfo
     algorithm: str
     sha256: str
+
+    def check_sha256(self, wanted: str) -> None:
+        """Raise RefusedError unless its file is the one that is wanted; empty wants any."""
+        if wanted and wanted != self.sha256:
+            raise RefusedError(
+                f"policy {self.name!r} has sha256 {self.sha256 or 'none'}, the recipe says {wanted}"
+            )
 
 
 def bundled_policy(tier: str, *, discrete: bool) -> Path:

@@ -47,6 +47,18 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     }
 
 
+def remake(dataset_id: str, recipe: Mapping[str, Any]) -> str:
+    """Return the commands that make a dataset again."""
+    if len(recipe["sources"]) > 1:
+        return f"lunar-offline collect --recipe {dataset_id}"
+    source = recipe["sources"][0]
+    space = " --continuous" if recipe["env_kwargs"].get("continuous") else ""
+    return (
+        f"lunar-offline collect --dataset {dataset_id} --policy {source['policy']}{space} \\\n"
+        f"  --episodes {source['episodes']} --seed {recipe['seed']}"
+    )
+
+
 def card(
     dataset_id: str,
     description: str,
@@ -61,7 +73,6 @@ def card(
         for name, spread in (("return", returns), ("length", lengths))
     )
     ends = ", ".join(f"{count} {name}" for name, count in outcomes.items())
-    space = "" if not recipe["env_kwargs"].get("continuous") else " --continuous"
     return f"""---
 license: {LICENCE.lower()}
 task_categories: [reinforcement-learning]
@@ -87,8 +98,7 @@ dataset = minari.load_dataset("{dataset_id}")
 Made by, and with the same bytes made again by:
 
 ```sh
-lunar-offline collect --dataset {dataset_id} --policy {recipe["policy"]}{space} \\
-  --episodes {recipe["episodes"]} --seed {recipe["seed"]}
+{remake(dataset_id, recipe)}
 ```
 
 `manifest.json` holds the sha256 of every file, the behavior policy's sha256, versions and

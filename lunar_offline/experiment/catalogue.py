@@ -52,6 +52,8 @@ def show_dataset(dataset_id: str, env: EnvInfo | None = None) -> dict[str, Any]:
     lengths = np.diff(dataset.transitions.episode_ends(), prepend=0)
     ours = dataset.metadata.get(METADATA_KEY)
     return {
+        # first, so that nothing of the file's own can stand for what was measured
+        **(ours if isinstance(ours, dict) else {}),
         "dataset_id": dataset_id,
         "env": dataset.env.env_id,
         "actions": dataset.env.action_name,
@@ -67,5 +69,4 @@ def show_dataset(dataset_id: str, env: EnvInfo | None = None) -> dict[str, Any]:
         "algorithm": str(dataset.metadata.get("algorithm_name", "")),
         "description": str(dataset.metadata.get("description", "")),
         "sha256": dataset.sha256,
-        **(ours if isinstance(ours, dict) else {}),
     }

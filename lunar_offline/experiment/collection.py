@@ -1,6 +1,6 @@
 """Collect and publish a dataset: behaviour policy, episodes, metadata."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,13 @@ from lunar_offline.data.journal import open_journal
 from lunar_offline.data.manifest import read_manifest
 from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.data.reader import read_dataset
-from lunar_offline.errors import UsageError
-from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy, reference_mean
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.behavior import reference_mean
 from lunar_offline.experiment.card import card, statistics
 from lunar_offline.experiment.evaluate import outcome
 from lunar_offline.experiment.progress import Observer, Silent
-from lunar_offline.experiment.provenance import provenance, versions
-from lunar_offline.seeding import check_seed
+from lunar_offline.experiment.provenance import platform_line, provenance, versions
+from lunar_offline.experiment.recipe import Crew, Recipe, Source, muster
 from lunar_offline.transitions import Episode
 
 
@@ -52,10 +52,7 @@ def collect_dataset(
     workers: int = 1,
     observer: Observer | None = None,
 ) -> Collected:
-    """Fly `episodes` episodes and publish them as `dataset_id`.
-
-    Every episode is journalled as it lands, so the same call goes on after any crash, and gives the
-    same bytes. A dataset that stands already with the same recipe is left as it is.
+    """Fly `episodes` episodes of one policy and publish them as `dataset_id`; see `follow`.
 
     Args:
         dataset_id: a free Minari id.
@@ -71,45 +68,95 @@ def collect_dataset(
         RefusedError: the id is taken by another recipe, another process records it, or the policy's
             file is damaged.
     """
+    recipe = Recipe(dataset_id, discrete=discrete, seed=seed, sources=(Source(policy, episodes),))
+    return follow(recipe, workers=workers, observer=observer)
+
+
+def follow(
+    recipe: Recipe,
+    *,
+    workers: int = 1,
+    other_bytes: bool = False,
+    observer: Observer | None = None,
+) -> Collected:
+    """Make the dataset that a recipe describes.
+
+    Every episode is journalled as it lands, so the same call goes on after any crash, and gives the
+    same bytes. A dataset that stands already with the same recipe is left as it is.
+
+    Args:
+        recipe: of sources.
+        workers: processes that fly.
+        other_bytes: publish even if the data have another sha256 than the recipe gives.
+        observer: hears of the progress.
+
+    Raises:
+        UsageError: see `muster`.
+        RefusedError: see `muster`; the id is taken by another recipe, another process records it,
+            or the data have another sha256.
+    """
     observer = observer or Silent()
-    if episodes < 1:
-        raise UsageError(f"--episodes {episodes}: at least one")
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one")
-    check_seed(seed)
     torch.set_num_threads(1)
-    behavior = behavior_policy(policy, discrete=discrete)
-    recipe = {
-        "env_id": behavior.env.env_id,
-        "env_kwargs": dict(behavior.env.kwargs),
-        "policy": behavior.name,
-        "policy_sha256": behavior.sha256,
-        "seed": seed,
-    }
-    if _is_there(dataset_id, recipe | {"episodes": episodes}):
-        return _describe(dataset_id, read_dataset(dataset_id).episodes(), there=True)
-    with open_journal(dataset_id, recipe) as journal:
-        missing = [index for index in range(episodes) if index not in journal]
-        observer.phase("collecting", episodes, episodes - len(missing))
-        flown = collect(
-            behavior.env,
-            behavior.act,
-            seed=seed,
-            episodes=missing,
-            workers=workers,
-            prepare=partial(torch.set_num_threads, 1),
-        )
-        for index, episode in zip(missing, flown, strict=True):
+    crew, dataset_id = muster(recipe), recipe.dataset
+    asked = crew.recipe(recipe.seed)
+    if _is_there(dataset_id, asked):
+        there = read_dataset(dataset_id)
+        _check_bytes(recipe, there.sha256, other_bytes)
+        return _describe(dataset_id, there.episodes(), there=True)
+    with open_journal(dataset_id, _without_last_count(asked)) as journal:
+        missing = [index for index in range(crew.episodes) if index not in journal]
+        observer.phase("collecting", crew.episodes, crew.episodes - len(missing))
+        for index, episode in _fly(crew, missing, recipe.seed, workers):
             journal.append(index, episode)
             observer.advance(1, episode_return=episode.episode_return)
-        recorded = journal.episodes(episodes)
+        recorded = journal.episodes(crew.episodes)
         observer.phase("publishing", 1, 0)
         collected = _describe(dataset_id, recorded)
-        info = _info(collected, behavior, recipe | {"episodes": episodes}, recorded)
-        publish(dataset_id, recorded, behavior.env, info)
+        info = _info(collected, crew, asked, recorded)
+        publish(
+            dataset_id,
+            recorded,
+            crew.env,
+            info,
+            check=lambda sha256: _check_bytes(recipe, sha256, other_bytes),
+        )
         journal.discard()
         observer.advance(1)
     return collected
+
+
+def _fly(
+    crew: Crew, missing: Sequence[int], seed: int, workers: int
+) -> Iterator[tuple[int, Episode]]:
+    for policy, indices in crew.flights:
+        due = [index for index in missing if index in indices]
+        flown = collect(
+            crew.env,
+            policy.act,
+            seed=seed,
+            episodes=due,
+            workers=workers,
+            prepare=partial(torch.set_num_threads, 1),
+        )
+        yield from zip(due, flown, strict=True)
+
+
+def _without_last_count(asked: dict[str, Any]) -> dict[str, Any]:
+    """Drop how many episodes come last: a journal may be continued to more of them."""
+    *before, last = asked["sources"]
+    open_end = {key: value for key, value in last.items() if key != "episodes"}
+    return asked | {"sources": [*before, open_end]}
+
+
+def _check_bytes(recipe: Recipe, sha256: str, other_bytes: bool) -> None:
+    if recipe.sha256 and sha256 != recipe.sha256 and not other_bytes:
+        raise RefusedError(
+            f"dataset {recipe.dataset}: its data have sha256 {sha256}, its recipe says "
+            f"{recipe.sha256} (on {recipe.platform or 'its platform'}; here is {platform_line()}); "
+            "--other-bytes takes it all the same"
+        )
 
 
 def _is_there(dataset_id: str, recipe: dict[str, Any]) -> bool:
@@ -137,17 +184,16 @@ def _describe(dataset_id: str, episodes: Sequence[Episode], *, there: bool = Fal
 
 
 def _info(
-    collected: Collected,
-    behavior: BehaviorPolicy,
-    recipe: dict[str, Any],
-    episodes: Sequence[Episode],
+    collected: Collected, crew: Crew, asked: dict[str, Any], episodes: Sequence[Episode]
 ) -> DatasetInfo:
-    env = behavior.env
-    discrete = env.discrete
-    pinned = versions()
+    env, pinned = crew.env, versions()
+    algorithms = sorted({policy.algorithm for policy, _ in crew.flights})
+    parts = " and ".join(
+        f"{len(indices)} of the {policy.name} policy ({policy.algorithm}, actions sampled)"
+        for policy, indices in crew.flights
+    )
     description = (
-        f"{collected.episodes} episodes ({collected.steps} steps) of the {behavior.name} policy "
-        f"({behavior.algorithm}, actions sampled) in "
+        f"{collected.episodes} episodes ({collected.steps} steps): {parts}, in "
         f"[{env.env_id}](https://gymnasium.farama.org/environments/box2d/lunar_lander/) with "
         f"{env.action_name} actions. Mean return {collected.mean_return:.1f}, standard deviation "
         f"{collected.sd_return:.1f}. Recorded by lunar_offline {pinned['lunar-offline']}; every "
@@ -155,13 +201,13 @@ def _info(
     )
     measured = statistics(episodes)
     return DatasetInfo(
-        algorithm_name=behavior.algorithm,
+        algorithm_name=", ".join(algorithms),
         description=description,
         requirements=[f"gymnasium[box2d]=={pinned['gymnasium']}", f"box2d=={pinned['box2d']}"],
-        ref_min_score=reference_mean("random", discrete=discrete),
-        ref_max_score=reference_mean("expert", discrete=discrete),
-        recipe=recipe,
+        ref_min_score=reference_mean("random", discrete=env.discrete),
+        ref_max_score=reference_mean("expert", discrete=env.discrete),
+        recipe=asked,
         provenance=provenance(),
         statistics=measured,
-        card=card(collected.dataset_id, description, recipe, measured),
+        card=card(collected.dataset_id, description, asked, measured),
     )

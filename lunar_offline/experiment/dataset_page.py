@@ -144,9 +144,14 @@ def _unlinked(description: Any) -> str:
 def _behaviour_policy(metadata: Mapping[str, Any]) -> str:
     ours = metadata.get(METADATA_KEY)
     recipe = ours.get("recipe") if isinstance(ours, dict) else None
-    named = recipe.get("policy") if isinstance(recipe, dict) else None
+    sources = recipe.get("sources") if isinstance(recipe, dict) else None
+    named = [
+        source.get("policy")
+        for source in (sources if isinstance(sources, list) else [])
+        if isinstance(source, dict)
+    ]
     algorithm = metadata.get("algorithm_name")
-    return ", ".join(_text(said) for said in (named, algorithm) if said) or NOT_STATED
+    return ", ".join(_text(said) for said in (*named, algorithm) if said) or NOT_STATED
 
 
 def _provenance(dataset: OfflineDataset) -> str:

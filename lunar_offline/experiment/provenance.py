@@ -45,6 +45,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def platform_line() -> str:
+    """Return in a few words what bit-exactness depends on, as recipes give it."""
+    here = machine()
+    return f"{here['platform']}, {here['cpu_capability']}, torch {version('torch').split('+')[0]}"
+
+
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine."""
     return {"versions": versions(), "commit": commit(), "machine": machine()}

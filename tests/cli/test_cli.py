@@ -160,7 +160,7 @@ def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
     code, out, _ = run("dataset", "show", "x-v0", "--json")
     shown = json.loads(out)
     assert (shown["episodes"], shown["actions"]) == (6, "discrete")
-    assert shown["recipe"]["policy"] == "random"
+    assert shown["recipe"]["sources"][0]["policy"] == "random"
 
     code, out, _ = run("dataset", "show", "x-v0", "--html", "x.html")
     assert code == 0
