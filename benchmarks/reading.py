@@ -1,0 +1,129 @@
+"""Reading datasets: the strict first read against Minari's, and the cache from 0.2 M rows to 20 M.
+
+    python benchmarks/reading.py lunar-sac-v0
+
+First read: this project reads, checks and converts the dataset, in a process of its own; Minari
+loads it and iterates over its episodes. Both read the same file, alternated. The cache is then
+measured at growing sizes, each in a fresh process: opening it, drawing batches of 256 at rho 0.6,
+and the memory that this took (its own, and pages of the file that the kernel may drop at any time).
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import minari
+import numpy as np
+from pairing import spread, write
+
+from lunar_offline.data.flat import FlatWriter, open_flat
+from lunar_offline.data.ids import FOLDER, datasets_root
+from lunar_offline.data.mixing import MixedSampler
+from lunar_offline.data.reader import read_dataset
+from lunar_offline.data.replay import ReplayBuffer
+from lunar_offline.envs import lander
+from lunar_offline.seeding import Purpose, generator
+from lunar_offline.transitions import Transitions
+
+SIZES = (200_000, 2_000_000, 20_000_000)
+EPISODE = 250
+ONLINE_ROWS = 50_000
+BATCHES = 20_000
+PAIRS = 9
+
+
+def first_reads(dataset_id: str) -> dict[str, float]:
+    """Return the ratio of Minari's time to ours over the same file."""
+    ours, peer = [], []
+    for pair in range(PAIRS + 1):
+        for side in (ours, peer) if pair % 2 else (peer, ours):
+            shutil.rmtree(datasets_root() / FOLDER / "cache", ignore_errors=True)
+            before = time.perf_counter()
+            if side is ours:
+                rows = len(read_dataset(dataset_id).transitions)
+            else:
+                episodes = minari.load_dataset(dataset_id).iterate_episodes()
+                rows = sum(len(episode.rewards) for episode in episodes)
+            side.append(time.perf_counter() - before)
+            assert rows
+    # the first pair pays for imports and a cold file
+    return spread(peer[1:], ours[1:]) | {"ours_s": round(float(np.median(ours[1:])), 3)}
+
+
+def make(path: Path, rows: int) -> None:
+    """Write a cache of `rows` random transitions."""
+    dtype, rng = lander(discrete=True).transition_dtype(), np.random.default_rng(0)
+    with path.open("wb+") as file:
+        writer = FlatWriter(file, dtype, rows)
+        for _ in range(rows // EPISODE):
+            records = np.zeros(EPISODE, dtype)
+            records["observations"] = rng.normal(size=(EPISODE, 8))
+            records["actions"] = rng.integers(4, size=EPISODE)
+            records["terminations"][-1] = True
+            writer.add(records, records["rewards"].astype(np.float64), 0)
+        writer.finish("benchmark")
+
+
+def measure(path: Path) -> dict[str, float]:
+    """Open a cache, draw from it, and return times and memory."""
+    dtype = lander(discrete=True).transition_dtype()
+    open_flat(path, "benchmark", dtype, check=False)
+    times = []
+    for _ in range(50):
+        before = time.perf_counter()
+        flat = open_flat(path, "benchmark", dtype, check=False)
+        times.append(time.perf_counter() - before)
+    replay = ReplayBuffer(ONLINE_ROWS, dtype)
+    replay.restore(np.zeros(ONLINE_ROWS, dtype), np.zeros(ONLINE_ROWS, bool), 0)
+    sampler = MixedSampler(((Transitions(flat.records), 154), (replay, 102)), dtype)
+    np.add.reduce(flat.records["rewards"])  # the file's pages, once, as a long run touches them all
+    before_kib = _resident()
+    lots = []
+    for lot in range(20):
+        before = time.perf_counter()
+        for index in range(BATCHES // 20):
+            sampler.sample(generator(0, Purpose.BATCH, lot * BATCHES + index))
+        lots.append((time.perf_counter() - before) / (BATCHES // 20))
+    after_kib = _resident()
+    return {
+        "rows": len(flat.records),
+        "open_ms": round(1e3 * float(np.median(times)), 3),
+        "batch_ms": round(1e3 * float(np.median(lots)), 4),
+        "own_memory_grown_mib": round((after_kib["RssAnon"] - before_kib["RssAnon"]) / 1024, 1),
+        "own_memory_mib": round(after_kib["RssAnon"] / 1024, 1),
+        "file_pages_mib": round(after_kib["RssFile"] / 1024, 1),
+    }
+
+
+def _resident() -> dict[str, int]:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Rss")}
+
+
+def main() -> None:
+    """Measure everything and write results/reading.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", nargs="?", default="lunar-sac-v0")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    curve = []
+    for rows in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "x.flat"
+            make(path, rows)
+            again = [sys.executable, __file__, "--measure", str(path)]
+            shown = subprocess.run(again, capture_output=True, text=True, check=True)
+            curve.append(json.loads(shown.stdout))
+    write("reading", {"first_read": first_reads(options.dataset), "cache": curve})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What recording costs: steps per second beside the bare env, and beside Minari's DataCollector.
+
+    python benchmarks/recording.py
+
+All fly the expert with sampled actions in the discrete lander, alternated, one thread each. Bare:
+the same policy and env, 16 episodes side by side, nothing kept. Recorded: `collect`, journal and
+publication included. DataCollector: one env, as it wraps no more (needs Minari's own
+extra: `pip install 'minari[create]'`). Workers: `collect --workers 2` against 1.
+"""
+
+import importlib.util
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from pairing import spread, write
+
+from lunar_offline.data.collect import collect
+from lunar_offline.experiment.behavior import behavior_policy
+from lunar_offline.experiment.collection import collect_dataset
+from lunar_offline.seeding import Purpose, generator
+
+EPISODES = 200
+PAIRS = 5
+
+
+def bare() -> int:
+    """Fly and keep nothing; return the steps."""
+    expert = behavior_policy("expert", discrete=True)
+    flown = collect(expert.env, expert.act, seed=0, episodes=range(EPISODES))
+    return sum(len(episode) for episode in flown)
+
+
+def recorded(workers: int) -> int:
+    """Fly, journal and publish; return the steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MINARI_DATASETS_PATH"] = folder
+        return collect_dataset("x-v0", discrete=True, episodes=EPISODES, workers=workers).steps
+
+
+def data_collector() -> int:
+    """Fly with Minari's DataCollector around one env; return the steps."""
+    import minari
+
+    expert = behavior_policy("expert", discrete=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MINARI_DATASETS_PATH"] = folder
+        env, steps = minari.DataCollector(expert.env.make()), 0
+        padded = np.zeros((16, 8), dtype=np.float32)
+        for episode in range(EPISODES // 4):
+            rng = generator(0, Purpose.COLLECTION_ACTION, episode)
+            padded[0], _ = env.reset(seed=episode)
+            ended = False
+            while not ended:
+                action = expert.act(padded, [rng])[0]
+                padded[0], _, terminated, truncated, _ = env.step(action)
+                ended = terminated or truncated
+                steps += 1
+        env.create_dataset("x-v0", algorithm_name="expert", author="x", description="x")
+        env.close()
+    return steps
+
+
+def rates(sides: list[Callable[[], int]]) -> list[list[float]]:
+    """Alternate the sides and return the steps per second of each."""
+    found: list[list[float]] = [[] for _ in sides]
+    for pair in range(PAIRS + 1):
+        order = list(range(len(sides)))[:: 1 if pair % 2 else -1]
+        for side in order:
+            before = time.perf_counter()
+            steps = sides[side]()
+            found[side].append(steps / (time.perf_counter() - before))
+    return [side[1:] for side in found]
+
+
+def main() -> None:
+    """Measure everything and write results/recording.json."""
+    torch.set_num_threads(1)
+    sides = [bare, partial(recorded, 1), partial(recorded, 2)]
+    collector = importlib.util.find_spec("jax") is not None
+    if collector:
+        sides.append(data_collector)
+    found = rates(sides)
+    result = {
+        "steps_per_s": [round(float(np.median(side))) for side in found],
+        "recorded_to_bare": spread(found[1], found[0]),
+        "two_workers_to_one": spread(found[2], found[1]),
+    }
+    if collector:
+        result["recorded_to_data_collector"] = spread(found[1], found[3])
+    write("recording", result)
+
+
+if __name__ == "__main__":
+    main()
