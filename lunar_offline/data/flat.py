@@ -62,7 +62,7 @@ class FlatWriter:
         self._file.seek(offsets[0] + self._row * self._dtype.itemsize)
         self._file.write(records.tobytes())
         self._file.seek(offsets[1] + self._row * 8)
-        self._file.write(rewards.tobytes())
+        self._file.write(rewards.astype(np.float64, copy=False).tobytes())
         self._episodes.append((end, seed))
         self._row = end
 
@@ -76,7 +76,7 @@ class FlatWriter:
         header = {
             "format": FORMAT,
             "key": key,
-            "row_bytes": self._dtype.itemsize,
+            "dtype": str(self._dtype.descr),
             "rows": self._rows,
             "episodes": len(self._episodes),
             "sha256": _payload_sha256(self._file.fileno()),
@@ -108,7 +108,7 @@ def open_flat(path: Path, key: str, dtype: np.dtype, *, check: bool) -> Flat:
         try:
             header = strict_json(page)
             rows, episodes = header["rows"], header["episodes"]
-            known = {"format": FORMAT, "key": key, "row_bytes": dtype.itemsize}
+            known = {"format": FORMAT, "key": key, "dtype": str(dtype.descr)}
             if header | known != header or type(rows) is not int or type(episodes) is not int:
                 raise ValueError("another header")
             start, rewards, table = _offsets(dtype, rows)

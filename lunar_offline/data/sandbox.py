@@ -30,7 +30,8 @@ def convert(request: Request) -> None:
         RefusedError: the data are not what they must be, or reading them broke the reader.
         OSError: the cache could not be written.
     """
-    child = subprocess.Popen(
+    patience = PATIENCE * request.seconds
+    with subprocess.Popen(
         [sys.executable, "-P", "-c", START],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -38,16 +39,13 @@ def convert(request: Request) -> None:
         env=_environment(),
         start_new_session=True,  # Ctrl-C is this process's to answer
         text=True,
-    )
-    try:
-        text, _ = child.communicate(
-            json.dumps(request._asdict()), timeout=PATIENCE * request.seconds
-        )
-    except subprocess.TimeoutExpired:
-        raise RefusedError(f"takes more than {PATIENCE * request.seconds} s to read") from None
-    finally:
-        child.kill()
-        child.wait()
+    ) as child:
+        try:
+            text, _ = child.communicate(json.dumps(request._asdict()), timeout=patience)
+        except subprocess.TimeoutExpired:
+            raise RefusedError(f"takes more than {patience} s to read") from None
+        finally:
+            child.kill()
     if child.returncode:
         ended = f"signal {-child.returncode}" if child.returncode < 0 else "an error"
         raise RefusedError(f"broke the process that read it ({ended})")
