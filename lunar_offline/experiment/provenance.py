@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,23 @@ def machine() -> dict[str, Any]:
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine."""
     return {"versions": versions(), "commit": commit(), "machine": machine()}
+
+
+def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Say what bit-exactness depends on and is not as recorded; empty when all of it is.
+
+    Args:
+        recorded: as in a run's provenance.json.
+        here: `provenance()` now, and `precision`.
+    """
+    then, now = _flat(recorded), _flat(here)
+    names = [name for name in now if now[name] != then.get(name, now[name])]
+    return ", ".join(f"{name} {then[name]!s:.40} (here {now[name]})" for name in names)
+
+
+def _flat(made_with: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name in ("versions", "machine"):
+        table = made_with.get(name)
+        flat |= table if isinstance(table, dict) else {}
+    return flat | {key: made_with[key] for key in ("precision",) if key in made_with}

@@ -128,7 +128,7 @@ def test_a_missing_optional_dependency_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "evaluation.json").write_text('{"returns": [1.0]}')
+    (tmp_path / "run" / "evaluation.json").write_text('{"mean": 1.0, "returns": [1.0]}')
     code, _, err = run("video", "run", "--format", "mp4")
     assert code == 2
     assert "pip install 'lunar-offline[video]'" in err
