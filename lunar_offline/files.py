@@ -62,10 +62,11 @@ def open_regular(path: Path) -> Iterator[tuple[BufferedReader, int]]:
         link = error.errno == errno.ELOOP
         reason = "a symbolic link, which is not followed" if link else error.strerror
         raise RefusedError(f"{path}: {reason}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise RefusedError(f"{path}: not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(f"{path}: not a regular file")
         yield file, status.st_size
 
 

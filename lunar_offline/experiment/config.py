@@ -109,6 +109,8 @@ class TrainConfig:
         ):
             if value not in choices:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(choices)}")
+        if self.dataset_sha256 and not re.fullmatch("[0-9a-f]{64}", self.dataset_sha256):
+            raise UsageError("dataset_sha256 is not 64 hexadecimal digits, in lower case")
         check_ranges(self)
         if self.rho_mode == "buffer":
             buffer_mode_episodes(self.rho, self.online_episodes)
@@ -120,8 +122,6 @@ class TrainConfig:
             raise UsageError("rho 0 uses no dataset: leave out --dataset, or raise --rho")
         if self.rho > 0.0 and not self.dataset:
             raise UsageError(f"rho {self.rho} needs a dataset: --dataset ID, or --rho 0")
-        if self.dataset_sha256 and not re.fullmatch("[0-9a-f]{64}", self.dataset_sha256):
-            raise UsageError("dataset_sha256 is not 64 hexadecimal digits, in lower case")
         if self.dataset_sha256 and not self.dataset:
             raise UsageError("dataset_sha256 without a dataset: rho 0 uses none")
         self._check_algorithm()

@@ -17,7 +17,7 @@ def check_health(line: Mapping[str, float]) -> None:
         DivergedError: a metric is not finite, `q_mean` is beyond any return of the env, or the
             temperature beyond any reward.
     """
-    step = line["update_step"]
+    step = int(line["update_step"])
     check_finite(line, step)
     if abs(line.get("q_mean", 0.0)) > MAX_Q:
         raise DivergedError(

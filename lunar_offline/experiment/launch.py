@@ -1,5 +1,6 @@
 """Start, resume and finish a training run: data in, run directory and evaluation out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
 from lunar_offline.experiment.config import TrainConfig, merge, preset_values
 from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
+from lunar_offline.experiment.options import check_exclusive
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.provenance import differences, provenance
 from lunar_offline.experiment.records import write_json
@@ -29,8 +31,11 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
         RefusedError: the dataset's metadata cannot be trusted.
     """
     given = merge(file, options)
+    check_exclusive(options, given)
     rho, dataset_id = given.get("rho", TrainConfig.rho), given.get("dataset", "")
     wanted = discrete if discrete is not None else file.get("discrete")
+    if not isinstance(wanted, bool | None):
+        raise UsageError(f"the config's discrete is not of type bool: {wanted!r:.40}")
 
     def config(discrete: bool) -> TrainConfig:
         chosen = preset_values(
@@ -60,7 +65,8 @@ def start(config: TrainConfig, out: Path, observer: Observer | None = None) -> T
     dataset = _dataset(config)
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunDir(out), transitions, observer)
-    RunDir.create(out, config, _made_with(training) | {"dataset": _identity(dataset)})
+    made_with = {"dataset": _identity(dataset), "precision": training.precision}
+    RunDir.create(out, config, provenance() | made_with)
     return training
 
 
@@ -73,10 +79,6 @@ def _dataset(config: TrainConfig) -> OfflineDataset | None:
             f"config is {config.dataset_sha256}"
         )
     return dataset
-
-
-def _made_with(training: Training) -> dict[str, Any]:
-    return provenance() | {"precision": training.precision}
 
 
 def _identity(dataset: OfflineDataset | None) -> dict[str, str] | None:
@@ -101,7 +103,7 @@ def resume(path: Path, observer: Observer | None = None) -> Training:
     if recorded.get("dataset") != _identity(dataset):
         raise RefusedError(f"{path}: dataset {config.dataset} is not the one the run began with")
     training = Training(config, run, dataset.transitions if dataset else None, observer)
-    other = differences(recorded, _made_with(training))
+    other = differences(recorded, precision=training.precision)
     if other:
         training.notes.append(f"the run began with {other}; bits may differ from here on")
     checkpoint = run.load_checkpoint(config, checkpoint_spec(config, training.learner))
@@ -187,7 +189,15 @@ def evaluate_act(
     return summarise(flown)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is one, or could become one."""
+    nearest = next(p for p in (folder, *folder.parents) if os.path.lexists(p) or p == p.parent)
+    if not nearest.is_dir():
+        raise UsageError(f"--out {folder}: {nearest} is not a folder")
+
+
 def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
-    """Write evaluation.json and evaluation.png (the paper's Fig. 5)."""
+    """Write evaluation.json and evaluation.png (the paper's Fig. 5); make the folder if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", summary)
     evaluation_figure(summary["returns"], folder / "evaluation.png")

@@ -51,21 +51,15 @@ def provenance() -> dict[str, Any]:
     return {"versions": versions(), "commit": commit(), "machine": machine()}
 
 
-def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def differences(recorded: Mapping[str, Any], *, precision: str) -> str:
     """Say what bit-exactness depends on and is not as recorded; empty when all of it is.
 
     Args:
         recorded: as in a run's provenance.json.
-        here: `provenance()` now, and `precision`.
+        precision: that of the run from here on.
     """
-    then, now = _flat(recorded), _flat(here)
+    then, now = {}, versions() | machine() | {"precision": precision}
+    for table in (recorded.get("versions"), recorded.get("machine"), recorded):
+        then |= table if isinstance(table, dict) else {}
     names = [name for name in now if now[name] != then.get(name, now[name])]
     return ", ".join(f"{name} {then[name]!s:.40} (here {now[name]})" for name in names)
-
-
-def _flat(made_with: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name in ("versions", "machine"):
-        table = made_with.get(name)
-        flat |= table if isinstance(table, dict) else {}
-    return flat | {key: made_with[key] for key in ("precision",) if key in made_with}

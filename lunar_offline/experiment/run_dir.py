@@ -117,18 +117,16 @@ class RunDir:
         Raises:
             RefusedError: another process trains the run, or its folders are links to elsewhere.
         """
-        folders = [self.path / name for name in ("checkpoints", "tensorboard")]
-        for folder in folders:
-            if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-                raise RefusedError(f"{folder}: not a folder of this run")
+        self._check_folders()
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RefusedError(f"{self.path} is being trained by another process") from None
-            folders[0].mkdir(exist_ok=True)
-            for leftover in (*self.path.glob(".*.tmp"), *folders[0].glob(".*.tmp")):
+            checkpoints = self.path / "checkpoints"
+            checkpoints.mkdir(exist_ok=True)
+            for leftover in (*self.path.glob(".*.tmp"), *checkpoints.glob(".*.tmp")):
                 leftover.unlink()
             if os.path.lexists(self.path / "metrics.jsonl"):
                 with self._appending() as file:
@@ -139,6 +137,12 @@ class RunDir:
                 self._board.close()
                 self._board = None
             os.close(descriptor)
+
+    def _check_folders(self) -> None:
+        for name in ("checkpoints", "tensorboard"):
+            folder = self.path / name
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise RefusedError(f"{folder}: not a folder of this run")
 
     @contextmanager
     def _appending(self) -> Iterator[BinaryIO]:
@@ -204,6 +208,7 @@ class RunDir:
         Raises:
             RefusedError: there are checkpoints, and none can be read.
         """
+        self._check_folders()
         damaged: list[str] = []
         for path in self._checkpoints()[:MAX_TRIED]:
             try:

@@ -99,7 +99,7 @@ def test_python_m_works() -> None:
         (["train", "--dataset", "lunar-random-v0", "--rho-mode", "x"], 2, "not one of batch"),
         (["train", "--config", "none.toml"], 2, "no such file"),
         (["train", "--resume", "nowhere"], 2, "is not a run directory"),
-        (["train", "--resume", "x", "--seed", "1"], 2, "give it alone"),
+        (["train", "--resume", "x", "--seed", "1", "--rho", "1"], 2, "leave out --rho, --seed"),
         (["collect", "--dataset", "lunar-random-v0"], 3, "next free version is lunar-random-v1"),
         (["collect", "--dataset", "x-v0", "--episodes", "0"], 2, "at least one"),
         (["collect", "--dataset", "x-v0", "--policy", "pro"], 2, "no policy 'pro'"),
