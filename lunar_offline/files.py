@@ -4,6 +4,9 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +16,33 @@ HOLES_FROM = 64 << 20
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside `path`, fsync, rename over it, fsync the directory."""
+    """Write beside `path`, fsync, rename over it, fsync the directory.
+
+    Raises:
+        OSError: it could not be written; what stood at `path` still does. Its `filename` is set.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with named_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Let an OSError say which file it is of: that of a full disk names none."""
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
-    sync_directory(path.parent)
 
 
 def sync_tree(path: Path) -> None:
@@ -70,17 +88,17 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
-    """Read a stranger's file of at most `max_bytes`.
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a stranger's file; see `regular_file`.
 
     Raises:
-        RefusedError: it is larger, or see `open_regular`.
-        OSError: it is not there, or may not be read.
+        FileNotFoundError: nothing stands at `path`.
+        RefusedError: no regular file, or more than `limit` bytes.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
-        if os.fstat(file.fileno()).st_size > max_bytes:
-            raise RefusedError(f"{path}: larger than {max_bytes:,} bytes")
-        return file.read(max_bytes)
+    with regular_file(path) as (file, size):
+        if size > limit:
+            raise RefusedError(f"{path}: {size:,} bytes, and at most {limit:,} are read")
+        return file.read(limit)
 
 
 def strict_json(text: str | bytes) -> Any:
@@ -101,3 +119,48 @@ def one_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened."""
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+@contextmanager
+def regular_file(path: Path) -> Iterator[tuple[BufferedReader, int]]:
+    """Open a file that a stranger may have made; give the file and its size in bytes.
+
+    Raises:
+        FileNotFoundError: nothing stands at `path`.
+        RefusedError: what stands there is no regular file, or may not be read.
+    """
+    try:
+        descriptor = open_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        yield file, os.fstat(descriptor).st_size
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse strict JSON: UTF-8, no NaN, no key twice in an object, no depth that ends Python.
+
+    Raises:
+        ValueError: it is not; the message is one line.
+    """
+    try:
+        return json.loads(
+            content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:40]!r} is there twice")
+    return values
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

@@ -1,14 +1,13 @@
 """The Typer app: groups the commands and turns errors into one line and an exit code."""
 
 import signal
-import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from lunar_offline.errors import LunarOfflineError
 from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, sweep, train, video
-from lunar_offline_cli.text import printable
+from lunar_offline_cli.text import say
 
 app = typer.Typer(
     name="lunar-offline",
@@ -56,7 +55,7 @@ def _options(
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"lunar-offline: {printable(message)}", file=sys.stderr)
+    say(f"lunar-offline: {message}")
     raise SystemExit(code)
 
 

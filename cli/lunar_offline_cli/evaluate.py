@@ -37,10 +37,17 @@ def evaluate(
     """Fly a run or policy on fixed held-out seeds."""
     from lunar_offline.data.workers import usable_cores
     from lunar_offline.experiment.behavior import behavior_policy
-    from lunar_offline.experiment.launch import evaluate_act, evaluate_run, write_evaluation
+    from lunar_offline.experiment.launch import (
+        check_folder,
+        evaluate_act,
+        evaluate_run,
+        write_evaluation,
+    )
     from lunar_offline_cli.console import Bars
 
     workers, folder = usable_cores(), Path(run)
+    if out is not None:
+        check_folder(out)
     with Bars(quiet=as_json) as bars:
         if folder.is_dir():
             out = out or folder
@@ -56,7 +63,6 @@ def evaluate(
             policy = behavior_policy(run, discrete=discrete, stochastic=stochastic)
             summary = evaluate_act(policy.env, policy.act, episodes, workers=workers, observer=bars)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         write_evaluation(out, summary)
     if as_json:
         typer.echo(json.dumps(summary))

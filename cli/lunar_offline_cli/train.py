@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lunar_offline.errors import UsageError
+from lunar_offline.errors import LunarOfflineError, UsageError
+from lunar_offline_cli.text import say
 
 DATA, LEARNING, RUN = "Data and mix", "Learning", "The run"
 
@@ -124,8 +125,10 @@ def train(
     if lagrange_threshold is not None:
         options["agent"] = {"lagrange": True, "lagrange_threshold": lagrange_threshold}
     if resume is not None:
-        if options or config or out or discrete is not None:
-            raise UsageError("--resume takes every option from the run; give it alone")
+        alone = options | {"config": config, "out": out, "discrete": discrete}
+        others = ", ".join(_shown(name) for name, value in alone.items() if value is not None)
+        if others:
+            raise UsageError(f"--resume takes every option from the run: leave out {others}")
         _run(resume, None)
         return
     from lunar_offline.experiment.config import read_toml
@@ -140,23 +143,31 @@ def train(
     _run(out, resolved)
 
 
+def _shown(name: str) -> str:
+    other = {"agent": "lagrange-threshold", "discrete": "discrete/--continuous"}
+    return f"--{other.get(name, name.replace('_', '-'))}"
+
+
 def _run(out: Path, fresh: Any) -> None:
     from lunar_offline.data.workers import usable_cores
     from lunar_offline.experiment.launch import finish, resume, start
     from lunar_offline_cli.console import Bars
     from lunar_offline_cli.evaluate import describe
 
-    again = f"lunar-offline train --resume {shlex.quote(str(out))}"
+    again = f"continue with: lunar-offline train --resume {shlex.quote(str(out))}"
     with Bars() as bars:
         training = resume(out, bars) if fresh is None else start(fresh, out, bars)
         for line in training.notes:
-            typer.echo(line, err=True)
+            say(line)
         try:
             training.train()
             summary = finish(training.run, bars, workers=usable_cores())
         except (KeyboardInterrupt, SystemExit):
-            typer.echo(f"stopped; continue with: {again}", err=True)
+            say(f"stopped; {again}")
             raise
+        except OSError as error:
+            named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise LunarOfflineError(f"{named}; {again}") from None
     if summary:
         typer.echo(describe(summary))
     following = "video" if summary else "evaluate"

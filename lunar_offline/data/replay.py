@@ -78,7 +78,8 @@ class ReplayBuffer:
         """
         if len(records) > self.capacity or records.dtype != self._records.dtype:
             raise ValueError("the replay contents do not fit this buffer")
-        if len(offline) != len(records) or not 0 <= cursor < self.capacity:
+        written_next = range(self.capacity) if len(records) == self.capacity else (len(records),)
+        if len(offline) != len(records) or cursor not in written_next:
             raise ValueError("the replay contents are inconsistent")
         self.size, self.cursor = len(records), cursor
         self._records[: self.size] = records

@@ -1,7 +1,7 @@
 """Behaviour policies by name: expert, medium, random, a run directory, or a policy file."""
 
-import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -55,8 +55,12 @@ def bundled_policy(tier: str, *, discrete: bool) -> Path:
 
 def reference_mean(tier: str, *, discrete: bool) -> float:
     """Return a tier's mean return over the 1000 held-out episodes, from its card."""
-    card = bundled_policy(tier, discrete=discrete).with_suffix(".json")
-    return float(json.loads(card.read_text(encoding="utf-8"))["mean"])
+    return float(_card(bundled_policy(tier, discrete=discrete))["mean"])
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """Return a shipped policy's evaluation, and its sha256."""
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def random_act(env: EnvInfo) -> Act:
@@ -97,7 +101,7 @@ def policy_path(name: str) -> Path:
     path = Path(name)
     if path.is_dir():
         path = path / "policy.safetensors"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise UsageError(
             f"no policy {name!r}: give {', '.join(TIERS)}, a run directory or a .safetensors file"
         )
@@ -127,9 +131,10 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
         return BehaviorPolicy(name, random_act(env), env, "lunar_offline/random", "")
     if name in TIERS:
         path = bundled_policy(name, discrete=discrete is not False)
+        stored = load_policy(path, sha256=_card(path)["sha256"])
     else:
         path = policy_path(name)
-    stored = load_policy(path)
+        stored = load_policy(path)
     if discrete is not None and stored.env.discrete != discrete:
         raise UsageError(f"policy {name!r} flies {stored.env.action_name} actions")
     return BehaviorPolicy(
@@ -137,5 +142,5 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
         act=policy_act(stored.policy, stochastic=stochastic),
         env=stored.env,
         algorithm="lunar_offline/" + str(stored.provenance.get("algorithm", "sac")).upper(),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=stored.sha256,
     )

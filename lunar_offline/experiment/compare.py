@@ -1,6 +1,5 @@
 """Runs -> groups that differ in their options alone, with statistics over their seeds."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.errors import UsageError
+from lunar_offline.experiment.records import read_evaluation
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.experiment.stats import (
     Estimate,
@@ -100,12 +100,7 @@ def read_runs(paths: Sequence[Path]) -> list[Finished]:
 
 def _read(path: Path) -> Finished:
     run = RunDir.open(path)
-    source = path / "evaluation.json"
-    try:
-        evaluation = json.loads(source.read_text(encoding="utf-8"))
-        float(evaluation["mean"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{source}: {error}") from None
+    evaluation = read_evaluation(path / "evaluation.json")
     return Finished(path, _flat(run.config().to_dict()), evaluation, run.metrics())
 
 

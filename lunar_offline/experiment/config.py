@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from lunar_offline.data.mixing import buffer_mode_episodes, check_rho, split_batch
-from lunar_offline.errors import UsageError
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.ranges import HIDDEN_RULE, check_ranges, plausible_hidden
+from lunar_offline.files import read_regular
 from lunar_offline.learn.algorithms import ALGORITHMS
 from lunar_offline.learn.learner import AgentConfig
 from lunar_offline.learn.penalties import PENALTIES
@@ -19,6 +22,7 @@ from lunar_offline.seeding import check_seed
 RHO_MODES = ("batch", "buffer")
 PENALISED_ROWS = ("offline", "all")
 PRESETS = ("best", "paper")
+MAX_TOML_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class TrainConfig:
 
     Attributes:
         dataset: Minari dataset id; empty for rho 0.
+        dataset_sha256: what the sha256 of the dataset's main_data.hdf5 must be; empty takes any.
         discrete: action space of the env.
         rho: offline fraction of every batch (`rho_mode` batch) or of all episodes (buffer).
         rho_mode: `batch`, exact per batch; `buffer`, the paper's shared uniform buffer.
@@ -60,6 +65,7 @@ class TrainConfig:
     """
 
     dataset: str = ""
+    dataset_sha256: str = ""
     discrete: bool = True
     rho: float = 0.6
     rho_mode: str = "batch"
@@ -103,25 +109,9 @@ class TrainConfig:
         ):
             if value not in choices:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(choices)}")
-        for name, value, least in (
-            ("batch_size", self.batch_size, 1),
-            ("buffer_size", self.buffer_size, self.batch_size),
-            ("pretrain_updates", self.pretrain_updates, 0),
-            ("updates", self.updates, 1),
-            ("online_episodes", self.online_episodes, 0),
-            ("anneal_episodes", self.anneal_episodes, 0),
-            ("random_steps", self.random_steps, 0),
-            ("warmup_steps", self.warmup_steps, 0),
-            ("validate_every", self.validate_every, 1),
-            ("validation_episodes", self.validation_episodes, 0),
-            ("evaluation_episodes", self.evaluation_episodes, 0),
-            ("threads", self.threads, 1),
-            ("utd_ratio", self.utd_ratio, 0.0),
-            ("penalty_weight", self.penalty_weight, 0.0),
-            ("online_penalty_weight", self.online_penalty_weight, 0.0),
-        ):
-            if not least <= value < float("inf"):
-                raise UsageError(f"{name} {value} is below {least}, or not finite")
+        if self.dataset_sha256 and not re.fullmatch("[0-9a-f]{64}", self.dataset_sha256):
+            raise UsageError("dataset_sha256 is not 64 hexadecimal digits, in lower case")
+        check_ranges(self)
         if self.rho_mode == "buffer":
             buffer_mode_episodes(self.rho, self.online_episodes)
         else:
@@ -132,7 +122,8 @@ class TrainConfig:
             raise UsageError("rho 0 uses no dataset: leave out --dataset, or raise --rho")
         if self.rho > 0.0 and not self.dataset:
             raise UsageError(f"rho {self.rho} needs a dataset: --dataset ID, or --rho 0")
-
+        if self.dataset_sha256 and not self.dataset:
+            raise UsageError("dataset_sha256 without a dataset: rho 0 uses none")
         self._check_algorithm()
 
     def _check_algorithm(self) -> None:
@@ -151,11 +142,6 @@ class TrainConfig:
             raise UsageError("balanced replay mixes: 0 < rho < 1, and rho_mode batch")
         if not 0 <= agent.target_subset <= agent.n_critics:
             raise UsageError(f"agent.target_subset {agent.target_subset}: 0 .. agent.n_critics")
-        for name, value in (("tau", agent.tau), ("policy_tau", agent.policy_tau)):
-            if not 0.0 < value <= 1.0:
-                raise UsageError(f"agent.{name} {value} is outside (0, 1]")
-        if not 0.0 < agent.penalty_temperature < float("inf"):
-            raise UsageError(f"agent.penalty_temperature {agent.penalty_temperature}: above 0")
 
     @property
     def touches_env(self) -> bool:
@@ -197,30 +183,36 @@ def _typed(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
+            near = difflib.get_close_matches(key[:80], fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"{source}: unknown key {key!r}{hint}")
+            raise UsageError(f"{source}: unknown key {key!r:.80}{hint}")
         wanted = fields[key].type
-        if wanted is float and type(value) is int:
+        if wanted is float and type(value) is int and abs(value) < 2**1000:
             value = float(value)
         if key == "hidden":
-            if not (
-                isinstance(value, list | tuple) and value and all(type(w) is int for w in value)
-            ):
-                raise UsageError(f"{source}: hidden is not a list of integers")
+            if not plausible_hidden(value):
+                raise UsageError(f"{source}: hidden is not {HIDDEN_RULE}")
         elif isinstance(wanted, type) and wanted is not AgentConfig and type(value) is not wanted:
-            raise UsageError(f"{source}: {key} is not of type {wanted.__name__}: {value!r}")
+            raise UsageError(f"{source}: {key} is not of type {wanted.__name__}: {value!r:.80}")
         checked[key] = value
     return checked
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises UsageError when it is missing or not TOML."""
+    """Read a TOML file.
+
+    Raises:
+        UsageError: it is missing, no regular file, too large, or not TOML.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path, MAX_TOML_BYTES).decode())
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RefusedError as error:
+        raise UsageError(str(error)) from None
+    except RecursionError:
+        raise UsageError(f"{path}: TOML nested too deep") from None
+    except ValueError as error:  # not UTF-8, not TOML, or an integer of too many digits
         raise UsageError(f"{path}: {error}") from None
 
 

@@ -14,9 +14,10 @@ from lunar_offline.envs import EnvInfo, lander
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.progress import Observer, Silent
-from lunar_offline.experiment.run_dir import RunDir, write_json
+from lunar_offline.experiment.records import write_json
+from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.experiment.stats import bootstrap
-from lunar_offline.experiment.train import learner_of
+from lunar_offline.experiment.train import checkpoint_spec, learner_of
 from lunar_offline.learn.learner import ValueLearner
 from lunar_offline.learn.policies import act
 from lunar_offline.seeding import Purpose, episode_seed, generator
@@ -110,14 +111,10 @@ def restored_learner(run: RunDir, config: TrainConfig) -> ValueLearner:
         raise UsageError("algorithm bc has no critics to diagnose")
     learner = learner_of(config)
     assert isinstance(learner, ValueLearner)
-    checkpoint = run.load_checkpoint()
+    checkpoint = run.load_checkpoint(config, checkpoint_spec(config, learner))
     if checkpoint is None:
         raise UsageError(f"{run.path}: no checkpoint yet")
-    tensors, counters = checkpoint
-    try:
-        learner.load_state_tensors(tensors, counters["update_step"])
-    except (KeyError, RuntimeError) as error:
-        raise RefusedError(f"{run.path}: its checkpoint does not fit: {error}") from None
+    learner.load_state_tensors(checkpoint.tensors, checkpoint.counters.update_step)
     return learner
 
 

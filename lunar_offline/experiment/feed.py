@@ -17,6 +17,7 @@ from lunar_offline.data.replay import ReplayBuffer
 from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.tensor_file import Spec, spec_of
 from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.density import DensityRatio
 from lunar_offline.learn.learner import Batch, load_state, named_state, to_device
@@ -25,6 +26,7 @@ from lunar_offline.seeding import Purpose, generator
 from lunar_offline.transitions import Transitions
 
 REFRESH_EVERY = 1_000
+MAX_PRIORITIES = 10_000_000
 
 
 class Feed:
@@ -46,7 +48,7 @@ class Feed:
     def __init__(
         self, config: TrainConfig, env: EnvInfo, dataset: Transitions | None, device: torch.device
     ) -> None:
-        self._config, self._device = config, device
+        self._config, self._env, self._device = config, env, device
         dtype = env.transition_dtype()
         self.replay = ReplayBuffer(config.buffer_size, dtype)
         offline = dataset if dataset is not None else Transitions(np.empty(0, dtype))
@@ -60,9 +62,7 @@ class Feed:
         self._offline = MixedSampler(((offline, config.batch_size), (self.replay, 0)), dtype)
         self._dataset, self._density, self._priorities = offline, None, np.empty(0)
         if config.balanced:
-            spec = ActionSpec(env.discrete, env.action_size)
-            rate = config.agent.learning_rate
-            self._density = DensityRatio(spec, env.observation_size, rate, config.seed, device)
+            self._density = _density(config, env, device)
         self._returns = None
         if config.agent.calibrated:
             self._returns = offline.returns(config.agent.discount).astype(np.float32)
@@ -119,17 +119,66 @@ class Feed:
         return tensors
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor], cursor: int) -> None:
-        """Put `state_tensors()` back. Raises KeyError, ValueError or RuntimeError."""
-        raw = tensors["replay.records"].numpy().view(self.replay.records.dtype)
-        self.replay.restore(raw, tensors["replay.offline"].numpy(), cursor)
+        """Put `state_tensors()` back, which meet `state_spec`.
+
+        Raises:
+            ValueError: the replay holds what the env cannot give, or another number of rows.
+        """
+        raw = tensors["replay.records"].numpy()
+        _check_records(raw, self.replay.records.dtype)
+        records = raw.view(self.replay.records.dtype)
+        _check_rows(Transitions(records), self._env)
+        self.replay.restore(records, tensors["replay.offline"].numpy(), cursor)
         if self._density:
             load_state({"density": self._density.net}, self._optimizers(), tensors)
             priorities = tensors["density.priorities"].numpy()
+            if len(priorities) not in (0, len(self._dataset)) or (priorities < 0).any():
+                raise ValueError("the priorities are not those of the dataset")
             if len(priorities):
                 self._prefer(priorities)
 
     def _optimizers(self) -> dict[str, Adam]:
         return {"density": self._density.optimizer} if self._density else {}
+
+
+def state_spec(config: TrainConfig, env: EnvInfo) -> Spec:
+    """Return what `Feed.state_tensors` gives, without a dataset."""
+    rows, size = config.buffer_size, env.transition_dtype().itemsize
+    spec: dict[str, tuple[torch.dtype, tuple[int | range, ...]]] = {
+        "replay.records": (torch.uint8, (range(0, rows * size + 1, size),)),
+        "replay.offline": (torch.bool, (range(rows + 1),)),
+    }
+    if config.balanced:
+        density = _density(config, env, torch.device("cpu"))
+        optimizers = {"density": density.optimizer}
+        spec |= spec_of(named_state({"density": density.net}, optimizers))
+        spec["density.priorities"] = (torch.float64, (range(MAX_PRIORITIES + 1),))
+    return spec
+
+
+def _density(config: TrainConfig, env: EnvInfo, device: torch.device) -> DensityRatio:
+    spec, rate = ActionSpec(env.discrete, env.action_size), config.agent.learning_rate
+    return DensityRatio(spec, env.observation_size, rate, config.seed, device)
+
+
+def _check_records(raw: NDArray[np.uint8], dtype: np.dtype) -> None:
+    """Raise ValueError for a flag that is neither 0 nor 1."""
+    rows = raw.reshape(-1, dtype.itemsize)
+    fields = dtype.fields or {}
+    flags = [fields[name][1] for name in ("terminations", "truncations")]
+    if (rows[:, flags] > 1).any():
+        raise ValueError("the replay holds an end flag that is none")
+
+
+def _check_rows(rows: Transitions, env: EnvInfo) -> None:
+    """Raise ValueError for values that an env cannot give or take."""
+    floats = (rows.observations, rows.next_observations, rows.rewards)
+    if not all(np.isfinite(values).all() for values in floats):
+        raise ValueError("the replay holds a value that is not finite")
+    actions = rows.actions
+    low, high = (0, env.action_size - 1) if env.discrete else (-1.0, 1.0)
+    if not ((low <= actions) & (actions <= high)).all():
+        raise ValueError("the replay holds an action that the env does not take")
 
 
 def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:

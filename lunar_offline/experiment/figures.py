@@ -1,11 +1,13 @@
 """Figures as PNG files; matplotlib is imported only here, and never its global state."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lunar_offline.experiment.evaluate import WINDOW, window_means
+from lunar_offline.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,12 @@ def _figure() -> tuple["Figure", "Axes"]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     return figure, axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomic(path, content.getvalue())
 
 
 def evaluation_figure(returns: list[float], path: Path) -> None:
@@ -43,7 +51,7 @@ def evaluation_figure(returns: list[float], path: Path) -> None:
         xlabel="held-out episode", ylabel="return", title=f"Evaluation: mean {values.mean():.1f}"
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def training_figure(metrics: list[dict[str, Any]], path: Path, *, title: str) -> None:
@@ -71,4 +79,4 @@ def training_figure(metrics: list[dict[str, Any]], path: Path, *, title: str) ->
     axes.set(xlabel="online episodes", ylabel="return", title=title)
     if episodes or validations:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
-    figure.savefig(path)
+    _save(figure, path)

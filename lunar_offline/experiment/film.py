@@ -1,6 +1,7 @@
 """Pictures of chosen held-out episodes: gif, or mp4 where imageio is there."""
 
-import json
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.data.rollout import rollout
-from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.errors import UsageError
 from lunar_offline.experiment.evaluate import EVALUATION_SEED, STREAMS, policy_act
 from lunar_offline.experiment.policy_file import load_policy
+from lunar_offline.experiment.records import read_evaluation
+from lunar_offline.files import write_atomic
 from lunar_offline.transitions import Episode
 
 FRAMES_PER_SECOND = 50
@@ -93,12 +96,9 @@ def film_run(run: Path, which: str, kind: str = "gif") -> tuple[Path, Episode]:
     if kind not in ("gif", "mp4"):
         raise UsageError(f"format {kind!r} is not gif or mp4")
     source = run / "evaluation.json"
-    if not source.is_file():
+    if not os.path.lexists(source):
         raise UsageError(f"{run} has no evaluation.json; first: lunar-offline evaluate {run}")
-    try:
-        returns = [float(r) for r in json.loads(source.read_text(encoding="utf-8"))["returns"]]
-    except (ValueError, KeyError, TypeError):
-        raise RefusedError(f"{source}: damaged; evaluate the run again") from None
+    returns = [float(r) for r in read_evaluation(source)["returns"]]
     index = choose(returns, which)
     path = run / f"episode-{which}.{kind}"
     if kind == "mp4":
@@ -113,14 +113,17 @@ def write_gif(frames: list[NDArray[np.uint8]], path: Path, *, stride: int = 2) -
     from PIL import Image
 
     images = [Image.fromarray(frame).reduce(2).quantize(64) for frame in frames]
+    content = io.BytesIO()
     images[0].save(
-        path,
+        content,
+        format="GIF",
         save_all=True,
         append_images=images[1:],
         duration=1000 * stride // FRAMES_PER_SECOND,
         loop=0,
         optimize=True,
     )
+    write_atomic(path, content.getvalue())
 
 
 def _imageio() -> Any:
@@ -136,4 +139,8 @@ def _imageio() -> Any:
 
 
 def _write_mp4(frames: list[NDArray[np.uint8]], path: Path) -> None:
-    _imageio().imwrite(path, np.stack(frames), fps=FRAMES_PER_SECOND / 2)
+    unfinished = path.with_name(
+        f".{path.name}.{os.getpid()}.mp4"
+    )  # what stands there may be a link
+    _imageio().imwrite(unfinished, np.stack(frames), fps=FRAMES_PER_SECOND / 2)
+    unfinished.replace(path)

@@ -1,5 +1,6 @@
 """Start, resume and finish a training run: data in, run directory and evaluation out."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
 from lunar_offline.experiment.config import TrainConfig, merge, preset_values
 from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
+from lunar_offline.experiment.options import check_exclusive
 from lunar_offline.experiment.progress import Observer, Silent
-from lunar_offline.experiment.provenance import provenance
-from lunar_offline.experiment.run_dir import RunDir, write_json
-from lunar_offline.experiment.train import Training
+from lunar_offline.experiment.provenance import differences, provenance
+from lunar_offline.experiment.records import write_json
+from lunar_offline.experiment.run_dir import RunDir
+from lunar_offline.experiment.train import Training, checkpoint_spec
 
 
 def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]) -> TrainConfig:
@@ -28,8 +31,11 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
         RefusedError: the dataset's metadata cannot be trusted.
     """
     given = merge(file, options)
+    check_exclusive(options, given)
     rho, dataset_id = given.get("rho", TrainConfig.rho), given.get("dataset", "")
     wanted = discrete if discrete is not None else file.get("discrete")
+    if not isinstance(wanted, bool | None):
+        raise UsageError(f"the config's discrete is not of type bool: {wanted!r:.40}")
 
     def config(discrete: bool) -> TrainConfig:
         chosen = preset_values(
@@ -56,12 +62,23 @@ def start(config: TrainConfig, out: Path, observer: Observer | None = None) -> T
         UsageError: the dataset is too small for the config.
     """
     RunDir.check_free(out)
-    dataset = read_dataset(config.dataset) if config.dataset else None
+    dataset = _dataset(config)
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunDir(out), transitions, observer)
     made_with = {"dataset": _identity(dataset), "precision": training.precision}
     RunDir.create(out, config, provenance() | made_with)
     return training
+
+
+def _dataset(config: TrainConfig) -> OfflineDataset | None:
+    """Read the dataset of a run, which must be the one that its config pins."""
+    dataset = read_dataset(config.dataset) if config.dataset else None
+    if dataset and config.dataset_sha256 not in ("", dataset.sha256):
+        raise RefusedError(
+            f"dataset {config.dataset}: its sha256 is {dataset.sha256}, and dataset_sha256 in the "
+            f"config is {config.dataset_sha256}"
+        )
+    return dataset
 
 
 def _identity(dataset: OfflineDataset | None) -> dict[str, str] | None:
@@ -71,24 +88,33 @@ def _identity(dataset: OfflineDataset | None) -> dict[str, str] | None:
 def resume(path: Path, observer: Observer | None = None) -> Training:
     """Continue a run from its newest whole checkpoint, or from its beginning when it has none.
 
+    Nothing is written before the training goes on. Its `notes` tell of damaged checkpoints, and of
+    what is not as the run's provenance records it.
+
     Raises:
         UsageError: `path` is no run directory, or its dataset is gone.
-        RefusedError: no checkpoint can be read, or the dataset is not the one that it began with.
+        RefusedError: no checkpoint can be read, or the dataset is not the one that it began with,
+            or another file of the run is damaged.
     """
     run = RunDir.open(path)
-    config = run.config()
-    dataset = read_dataset(config.dataset) if config.dataset else None
-    if run.provenance().get("dataset") != _identity(dataset):
+    config, recorded = run.config(), run.provenance()
+    run.check_config(recorded)
+    dataset = _dataset(config)
+    if recorded.get("dataset") != _identity(dataset):
         raise RefusedError(f"{path}: dataset {config.dataset} is not the one the run began with")
     training = Training(config, run, dataset.transitions if dataset else None, observer)
-    checkpoint = run.load_checkpoint()
+    other = differences(recorded, precision=training.precision)
+    if other:
+        training.notes.append(f"the run began with {other}; bits may differ from here on")
+    checkpoint = run.load_checkpoint(config, checkpoint_spec(config, training.learner))
     if checkpoint is None:
-        run.truncate_metrics(0)
-    else:
-        try:
-            training.restore(*checkpoint)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise RefusedError(f"{path}: its checkpoint does not fit its config: {error}") from None
+        training.notes.append("no checkpoint yet: the run starts over")
+        return training
+    run.metrics(checkpoint.counters.metrics_size)  # damage shows now, not at the end
+    try:
+        training.restore(checkpoint)
+    except ValueError as error:
+        raise RefusedError(f"{path}: {error}") from None
     return training
 
 
@@ -163,7 +189,15 @@ def evaluate_act(
     return summarise(flown)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is one, or could become one."""
+    nearest = next(p for p in (folder, *folder.parents) if os.path.lexists(p) or p == p.parent)
+    if not nearest.is_dir():
+        raise UsageError(f"--out {folder}: {nearest} is not a folder")
+
+
 def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
-    """Write evaluation.json and evaluation.png (the paper's Fig. 5)."""
+    """Write evaluation.json and evaluation.png (the paper's Fig. 5); make the folder if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", summary)
     evaluation_figure(summary["returns"], folder / "evaluation.png")

@@ -1,101 +1,82 @@
-"""Policies on disk: safetensors with a strict JSON header, checked before anything is allocated."""
+"""Policies on disk: see `tensor_file`."""
 
-import json
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from lunar_offline.envs import EnvInfo, lander
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.files import write_atomic
+from lunar_offline.experiment.ranges import plausible_hidden
+from lunar_offline.experiment.tensor_file import Spec, read_tensors, write_tensors
 from lunar_offline.learn.policies import ActionSpec, Policy, make_policy
 from lunar_offline.seeding import Purpose, generator
 
-FORMAT = "lunar-offline-policy-1"
-METADATA_KEY = "lunar_offline"
-MAX_BYTES = 64 << 20
+FORMAT = "lunar-offline-policy-2"
+UNSEALED = "lunar-offline-policy-1"  # of the shipped policies, whose sha256 stands in their cards
 
 
 @dataclass(frozen=True)
 class StoredPolicy:
-    """A policy with the env that it flies and what its file says of its making."""
+    """A policy with the env that it flies, what its file says of its making, and its sha256."""
 
     policy: Policy
     env: EnvInfo
     provenance: dict[str, Any]
+    sha256: str
 
 
 def save_policy(
     path: Path, policy: Policy, env: EnvInfo, hidden: tuple[int, ...], provenance: dict[str, Any]
 ) -> None:
     """Write a policy atomically."""
-    header = {
-        "format": FORMAT,
-        "continuous": not env.discrete,
-        "hidden": list(hidden),
-        "provenance": provenance,
-    }
-    tensors = {name: value.cpu().contiguous() for name, value in policy.net.named_tensors().items()}
-    # one key alone: safetensors writes several in no fixed order
-    metadata = {METADATA_KEY: json.dumps(header, sort_keys=True)}
-    write_atomic(path, save(tensors, metadata))
+    about = {"continuous": not env.discrete, "hidden": list(hidden), "provenance": provenance}
+    write_tensors(path, FORMAT, about, policy.net.named_tensors())
 
 
-def load_policy(path: Path) -> StoredPolicy:
+def load_policy(path: Path, *, sha256: str | None = None) -> StoredPolicy:
     """Read a policy.
+
+    Args:
+        path: of its file.
+        sha256: what the file's must be; None takes any.
 
     Raises:
         UsageError: there is no such file.
-        RefusedError: the file is not a policy of this format, or its tensors are not the ones
-            that its header announces, or not finite.
+        RefusedError: the file is not a policy of this format, its tensors are not the ones that
+            its header announces, or not finite, or it has another sha256.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such policy file")
-    if path.stat().st_size > MAX_BYTES:
-        raise RefusedError(f"{path}: larger than a policy can be")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if METADATA_KEY not in metadata:
-                raise RefusedError(f"{path}: not a {FORMAT} file")
-            env, hidden, provenance = _header(path, metadata[METADATA_KEY])
-            spec = ActionSpec(env.discrete, env.action_size)
-            rng = generator(0, Purpose.INITIALISATION)
-            policy = make_policy(spec, env.observation_size, hidden, rng)
-            own = policy.net.named_tensors()
-            wanted = {name: tuple(value.shape) for name, value in own.items()}
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            if found != wanted:
-                raise RefusedError(f"{path}: the tensors are not those of the announced network")
-            tensors = {name: file.get_tensor(name) for name in wanted}
-    except (SafetensorError, OSError) as error:
-        raise RefusedError(f"{path}: {error}") from None
-    for name, value in tensors.items():
-        if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
-            raise RefusedError(f"{path}: {name} is not finite float32")
-        own[name].copy_(value)
-    return StoredPolicy(policy, env, provenance)
+        found = read_tensors(path, FORMAT, _expected, unsealed=UNSEALED)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such policy file") from None
+    if sha256 not in (None, found.sha256):
+        raise RefusedError(f"{path}: its sha256 is {found.sha256}, and must be {sha256}")
+    env = lander(discrete=not found.about["continuous"])
+    rng = generator(0, Purpose.INITIALISATION)
+    spec = ActionSpec(env.discrete, env.action_size)
+    policy = make_policy(spec, env.observation_size, tuple(found.about["hidden"]), rng)
+    for name, value in policy.net.named_tensors().items():
+        value.copy_(found.tensors[name])
+    return StoredPolicy(policy, env, found.about["provenance"], found.sha256)
 
 
-def _header(path: Path, text: str) -> tuple[EnvInfo, tuple[int, ...], dict[str, Any]]:
-    try:
-        header = json.loads(text)
-        continuous, hidden = header["continuous"], header["hidden"]
-        provenance, written_as = header["provenance"], header["format"]
-    except (ValueError, KeyError, TypeError):
-        raise RefusedError(f"{path}: the policy header is damaged") from None
-    plausible = (
-        written_as == FORMAT
-        and isinstance(continuous, bool)
-        and isinstance(provenance, dict)
-        and isinstance(hidden, list)
-        and 1 <= len(hidden) <= 8
-        and all(type(width) is int and 1 <= width <= 4096 for width in hidden)
-    )
-    if not plausible:
-        raise RefusedError(f"{path}: the policy header is damaged")
-    return lander(discrete=not continuous), tuple(hidden), provenance
+def _expected(about: dict[str, Any]) -> Spec:
+    """Return the tensors that a header announces. Raises ValueError when it cannot be meant."""
+    if (
+        set(about) != {"continuous", "hidden", "provenance"}
+        or type(about["continuous"]) is not bool
+        or not isinstance(about["provenance"], dict)
+        or not plausible_hidden(about["hidden"])
+    ):
+        raise ValueError("the policy header is damaged")
+    env = lander(discrete=not about["continuous"])
+    outputs = env.action_size if env.discrete else 2 * env.action_size  # mu and log sigma
+    spec: dict[str, tuple[torch.dtype, tuple[int | range, ...]]] = {}
+    widths = (env.observation_size, *about["hidden"], outputs)
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
+        spec[f"net.{2 * layer}.weight"] = (torch.float32, (fan_out, fan_in))
+        spec[f"net.{2 * layer}.bias"] = (torch.float32, (fan_out,))
+    return spec

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,17 @@ def platform_line() -> str:
 def provenance() -> dict[str, Any]:
     """Return versions, commit and machine."""
     return {"versions": versions(), "commit": commit(), "machine": machine()}
+
+
+def differences(recorded: Mapping[str, Any], *, precision: str) -> str:
+    """Say what bit-exactness depends on and is not as recorded; empty when all of it is.
+
+    Args:
+        recorded: as in a run's provenance.json.
+        precision: that of the run from here on.
+    """
+    then, now = {}, versions() | machine() | {"precision": precision}
+    for table in (recorded.get("versions"), recorded.get("machine"), recorded):
+        then |= table if isinstance(table, dict) else {}
+    names = [name for name in now if now[name] != then.get(name, now[name])]
+    return ", ".join(f"{name} {then[name]!s:.40} (here {now[name]})" for name in names)

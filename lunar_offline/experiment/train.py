@@ -1,24 +1,24 @@
 """The training loop: pretrain on the dataset, then fly, mix and update."""
 
-import math
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from torch import Tensor
 
 from lunar_offline import envs
-from lunar_offline.errors import DivergedError, UsageError
+from lunar_offline.errors import UsageError
 from lunar_offline.experiment.averages import Averages
+from lunar_offline.experiment.checkpoint import Checkpoint, Counters
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.evaluate import fly, policy_act, summarise
-from lunar_offline.experiment.feed import Feed
+from lunar_offline.experiment.feed import Feed, state_spec
+from lunar_offline.experiment.health import check_finite, check_health
 from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
+from lunar_offline.experiment.tensor_file import Spec, spec_of
 from lunar_offline.learn.algorithms import make_learner
 from lunar_offline.learn.learner import Learner
 from lunar_offline.learn.memory import keep_freed_memory
@@ -30,10 +30,6 @@ from lunar_offline.transitions import Transitions
 LOG_EVERY = 1_000
 ACCUMULATE_EVERY = 10
 CHECKPOINT_EVERY = 5_000
-
-MAX_Q = 5_000.0
-MAX_TEMPERATURE = 100.0
-REMEDY = "lower agent.learning_rate, keep agent.layer_norm, or raise --penalty-weight"
 
 
 class Training:
@@ -69,17 +65,26 @@ class Training:
         self.stopped_early = False
         self._averages = Averages()
         self._clock = (time.perf_counter(), 0)
+        self._metrics_size = 0
         self.notes: list[str] = []
 
     def train(self) -> None:
-        """Run to the end, from wherever it stands."""
+        """Run to the end, from wherever it stands.
+
+        Raises:
+            RefusedError: another process trains this run.
+            DivergedError: see `check_health`.
+        """
+        with self.run.writing(self._metrics_size):
+            self._train()
+
+    def _train(self) -> None:
         config = self.config
         offline_updates = config.updates if not config.touches_env else config.pretrain_updates
         if self.learner.update_step < offline_updates and self.episode == 0:
             self._pretrain(offline_updates)
         if config.touches_env and not self.stopped_early:
             self._fly_and_learn()
-        self.run.close()
         self._save_policy("last")
         if not (self.run.path / "policy.safetensors").is_file():
             self._save_policy("policy")
@@ -238,33 +243,43 @@ class Training:
         )
 
     def _checkpoint(self) -> None:
+        averages = self._averages.state()
+        check_finite(averages["sums"], self.learner.update_step)
         tensors = self.learner.state_tensors() | self.feed.state_tensors()
-        counters = {
-            "update_step": self.learner.update_step,
-            "env_step": self.env_step,
-            "episode": self.episode,
-            "cursor": self.feed.replay.cursor,
-            "best_validation": self.best_validation if np.isfinite(self.best_validation) else None,
-            "stopped_early": self.stopped_early,
-            "metrics_size": self.run.metrics_size(),
-            "averages": self._averages.state(),
-        }
+        counters = Counters(
+            update_step=self.learner.update_step,
+            env_step=self.env_step,
+            episode=self.episode,
+            cursor=self.feed.replay.cursor,
+            best_validation=self.best_validation if np.isfinite(self.best_validation) else None,
+            stopped_early=self.stopped_early,
+            metrics_size=self.run.metrics_size(),
+            averages=averages,
+        )
         self.run.save_checkpoint(tensors, counters)
 
-    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Continue from a checkpoint, with the metrics cut back to it."""
-        self.learner.load_state_tensors(tensors, counters["update_step"])
-        self.feed.load_state_tensors(tensors, counters["cursor"])
-        self.env_step, self.episode = counters["env_step"], counters["episode"]
-        if counters["best_validation"] is not None:
-            self.best_validation = counters["best_validation"]
-        self.stopped_early = counters["stopped_early"]
-        self._averages = Averages.of_state(counters["averages"])
-        self.run.truncate_metrics(counters["metrics_size"])
-        self.notes = [
-            f"checkpoint {name} is damaged; continuing from the one before"
-            for name in counters["damaged"]
-        ]
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint that meets `checkpoint_spec`.
+
+        Raises:
+            ValueError: its replay is none that the env can give.
+        """
+        tensors, counters = checkpoint.tensors, checkpoint.counters
+        self.feed.load_state_tensors(tensors, counters.cursor)
+        self.learner.load_state_tensors(tensors, counters.update_step)
+        self.env_step, self.episode = counters.env_step, counters.episode
+        if counters.best_validation is not None:
+            self.best_validation = counters.best_validation
+        self.stopped_early = counters.stopped_early
+        self._averages = Averages.of_state(counters.averages)
+        self._metrics_size = counters.metrics_size
+        self.notes += checkpoint.notes
+
+
+def checkpoint_spec(config: TrainConfig, learner: Learner) -> Spec:
+    """Return what the tensors of a run's checkpoints must be."""
+    env = envs.lander(discrete=config.discrete)
+    return {**spec_of(learner.state_tensors()), **state_spec(config, env)}
 
 
 def learner_of(config: TrainConfig, device: str = "cpu", *, bf16: bool = False) -> Learner:
@@ -280,26 +295,3 @@ def learner_of(config: TrainConfig, device: str = "cpu", *, bf16: bool = False) 
         device,
         bf16=bf16,
     )
-
-
-def check_health(line: Mapping[str, Any]) -> None:
-    """Stop a run whose critics or temperature have left all bounds.
-
-    Raises:
-        DivergedError: a metric is not finite, `q_mean` is beyond any return of the env, or the
-            temperature beyond any reward.
-    """
-    step = line["update_step"]
-    for name, value in line.items():
-        if not math.isfinite(value):
-            raise DivergedError(f"diverged at update {step}: {name} is {value}; {REMEDY}")
-    if abs(line.get("q_mean", 0.0)) > MAX_Q:
-        raise DivergedError(
-            f"the critics diverged at update {step}: q_mean is {line['q_mean']:.0f}, and no return "
-            f"is beyond {MAX_Q:.0f}; {REMEDY}"
-        )
-    if line.get("temperature", 0.0) > MAX_TEMPERATURE:
-        raise DivergedError(
-            f"the temperature exploded at update {step}, to {line['temperature']:.0f}: the policy "
-            "cannot reach its target entropy; lower agent.entropy_fraction or agent.learning_rate"
-        )

@@ -99,7 +99,7 @@ def test_python_m_works() -> None:
         (["train", "--dataset", "lunar-random-v0", "--rho-mode", "x"], 2, "not one of batch"),
         (["train", "--config", "none.toml"], 2, "no such file"),
         (["train", "--resume", "nowhere"], 2, "is not a run directory"),
-        (["train", "--resume", "x", "--seed", "1"], 2, "give it alone"),
+        (["train", "--resume", "x", "--seed", "1", "--rho", "1"], 2, "leave out --rho, --seed"),
         (["collect", "--dataset", "lunar-random-v0"], 3, "next free version is lunar-random-v1"),
         (["collect", "--dataset", "x-v0", "--episodes", "0"], 2, "at least one"),
         (["collect", "--dataset", "x-v0", "--policy", "pro"], 2, "no policy 'pro'"),
@@ -131,7 +131,7 @@ def test_a_missing_optional_dependency_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "evaluation.json").write_text('{"returns": [1.0]}')
+    (tmp_path / "run" / "evaluation.json").write_text('{"mean": 1.0, "returns": [1.0]}')
     code, _, err = run("video", "run", "--format", "mp4")
     assert code == 2
     assert "pip install 'lunar-offline[video]'" in err

@@ -50,7 +50,7 @@ def test_the_paper_preset_is_section_2_8() -> None:
         ({"penalty_weight": float("inf")}, "not finite"),
         ({"penalty_wieght": 1.0}, "did you mean 'penalty_weight'"),
         ({"agent": {"gamma": 0.9}}, r"\[agent\]: unknown key 'gamma'"),
-        ({"agent": {"hidden": []}}, "hidden is not a list of integers"),
+        ({"agent": {"hidden": []}}, "hidden is not a list of 1 .. 8 integers"),
         ({"agent": 3}, "agent is not a table"),
         ({"online_episodes": "many"}, "online_episodes is not of type int"),
         ({"discrete": 1}, "discrete is not of type bool"),

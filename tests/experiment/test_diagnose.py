@@ -18,8 +18,8 @@ from lunar_offline.experiment.diagnose import (
     replayed_starts,
     soft_return,
 )
+from lunar_offline.experiment.health import check_health
 from lunar_offline.experiment.launch import resolve, start
-from lunar_offline.experiment.train import check_health
 from lunar_offline.learn.algorithms import make_learner
 from lunar_offline.learn.learner import AgentConfig, ValueLearner
 from lunar_offline.learn.policies import ActionSpec
