@@ -51,8 +51,8 @@ def collect(
 
     The same command goes on where it was stopped, and gives the same bytes.
     """
-    from lunar_offline.experiment.collection import follow
     from lunar_offline.experiment.recipe import from_options
+    from lunar_offline.experiment.remake import remake
     from lunar_offline_cli.console import Bars
 
     asked = from_options(
@@ -60,7 +60,7 @@ def collect(
     )
     with Bars(quiet=as_json) as bars:
         try:
-            collected = follow(asked, workers=workers, other_bytes=other_bytes, observer=bars)
+            collected = remake(asked, workers=workers, other_bytes=other_bytes, observer=bars)
         except (KeyboardInterrupt, SystemExit):
             typer.echo("stopped; what has landed is kept, the same command goes on", err=True)
             raise

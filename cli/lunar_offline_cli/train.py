@@ -60,7 +60,7 @@ def train(
     ] = None,
     online_penalty_weight: Annotated[
         float | None,
-        _option("The same once online.", "0 discrete, 1 continuous", LEARNING),
+        _option("The same once online.", "0", LEARNING),
     ] = None,
     lagrange_threshold: Annotated[
         float | None,
@@ -71,7 +71,7 @@ def train(
     ] = None,
     pretrain_updates: Annotated[
         int | None,
-        _option("Offline updates before going online.", "8000", LEARNING),
+        _option("Offline updates before going online.", "8000; continuous 5000", LEARNING),
     ] = None,
     updates: Annotated[
         int | None,
@@ -79,6 +79,10 @@ def train(
     ] = None,
     online_episodes: Annotated[
         int | None, _option("Online training episodes.", "200", LEARNING)
+    ] = None,
+    record: Annotated[
+        str | None,
+        _option("Publish the online episodes as a dataset of this id.", "none", LEARNING),
     ] = None,
     stop_return: Annotated[
         float | None,
@@ -112,6 +116,7 @@ def train(
         "pretrain_updates",
         "updates",
         "online_episodes",
+        "record",
         "stop_return",
         "evaluation_episodes",
         "preset",

@@ -24,30 +24,41 @@ Act = Callable[[NDArray[np.float32], Sequence[np.random.Generator]], NDArray[Any
 """Maps observations [INFERENCE_ROWS, D] and one generator per live row to actions."""
 
 
-class _Flight:
-    """One env slot and the episode that flies in it."""
+class Flight:
+    """One env slot and the episode that flies in it.
+
+    Attributes:
+        env: the slot's.
+        observations: so far, the first one included.
+        rewards: so far.
+        ended: the last step's (terminated, truncated).
+    """
 
     def __init__(self, env: gym.Env) -> None:
         self.env = env
         self.index = -1
 
     def start(self, index: int, seed: int, rng: np.random.Generator) -> None:
+        """Reset the env for episode `index`."""
         self.index, self.seed, self.rng = index, seed, rng
         observation, _ = self.env.reset(seed=seed)
         self.observations = [np.asarray(observation, dtype=np.float32)]
         self.actions: list[Any] = []
         self.rewards: list[float] = []
+        self.ended = (False, False)
 
     def step(self, action: Any) -> Episode | None:
+        """Take one action; return the episode once it has ended."""
         observation, reward, terminated, truncated, _ = self.env.step(action)
         self.observations.append(np.asarray(observation, dtype=np.float32))
         self.actions.append(action)
         self.rewards.append(float(reward))
-        if not (terminated or truncated):
+        self.ended = (bool(terminated), bool(truncated))
+        if not any(self.ended):
             return None
         steps = len(self.rewards)
         flags = np.zeros((2, steps), dtype=np.bool_)
-        flags[:, -1] = terminated, truncated
+        flags[:, -1] = self.ended
         return Episode(
             observations=np.stack(self.observations),
             actions=np.asarray(self.actions),
@@ -87,9 +98,9 @@ def rollout(
     landed: dict[int, Episode] = {}
     due = iter(episodes)
     next_due = next(due, None)
-    flights = [_Flight(make_env()) for _ in range(min(INFERENCE_ROWS, len(episodes)))]
+    flights = [Flight(make_env()) for _ in range(min(INFERENCE_ROWS, len(episodes)))]
 
-    def take_off(flight: _Flight) -> bool:
+    def take_off(flight: Flight) -> bool:
         index = next(waiting, None)
         if index is None:
             return False

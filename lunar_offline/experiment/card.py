@@ -49,6 +49,8 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 def remake(dataset_id: str, recipe: Mapping[str, Any]) -> str:
     """Return the commands that make a dataset again."""
+    if "train" in recipe:  # FILE: what the manifest's recipe says under `train`, as TOML
+        return f"lunar-offline train --config FILE --record {dataset_id}"
     if len(recipe["sources"]) > 1:
         return f"lunar-offline collect --recipe {dataset_id}"
     source = recipe["sources"][0]

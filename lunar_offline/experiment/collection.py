@@ -15,6 +15,7 @@ from lunar_offline.data.journal import open_journal
 from lunar_offline.data.manifest import read_manifest
 from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.data.reader import read_dataset
+from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.behavior import reference_mean
 from lunar_offline.experiment.card import card, statistics
@@ -101,10 +102,10 @@ def follow(
     torch.set_num_threads(1)
     crew, dataset_id = muster(recipe), recipe.dataset
     asked = crew.recipe(recipe.seed)
-    if _is_there(dataset_id, asked):
+    if is_there(dataset_id, asked):
         there = read_dataset(dataset_id)
-        _check_bytes(recipe, there.sha256, other_bytes)
-        return _describe(dataset_id, there.episodes(), there=True)
+        check_bytes(recipe, there.sha256, other_bytes=other_bytes)
+        return describe(dataset_id, there.episodes(), there=True)
     with open_journal(dataset_id, _without_last_count(asked)) as journal:
         missing = [index for index in range(crew.episodes) if index not in journal]
         observer.phase("collecting", crew.episodes, crew.episodes - len(missing))
@@ -113,14 +114,14 @@ def follow(
             observer.advance(1, episode_return=episode.episode_return)
         recorded = journal.episodes(crew.episodes)
         observer.phase("publishing", 1, 0)
-        collected = _describe(dataset_id, recorded)
-        info = _info(collected, crew, asked, recorded)
+        collected = describe(dataset_id, recorded)
+        info = dataset_info(collected, crew.env, crew.in_words(), crew.algorithm, asked, recorded)
         publish(
             dataset_id,
             recorded,
             crew.env,
             info,
-            check=lambda sha256: _check_bytes(recipe, sha256, other_bytes),
+            check=partial(check_bytes, recipe, other_bytes=other_bytes),
         )
         journal.discard()
         observer.advance(1)
@@ -150,7 +151,8 @@ def _without_last_count(asked: dict[str, Any]) -> dict[str, Any]:
     return asked | {"sources": [*before, open_end]}
 
 
-def _check_bytes(recipe: Recipe, sha256: str, other_bytes: bool) -> None:
+def check_bytes(recipe: Recipe, sha256: str, *, other_bytes: bool) -> None:
+    """Raise RefusedError when the data are not those of the recipe, and the user did not say so."""
     if recipe.sha256 and sha256 != recipe.sha256 and not other_bytes:
         raise RefusedError(
             f"dataset {recipe.dataset}: its data have sha256 {sha256}, its recipe says "
@@ -159,7 +161,7 @@ def _check_bytes(recipe: Recipe, sha256: str, other_bytes: bool) -> None:
         )
 
 
-def _is_there(dataset_id: str, recipe: dict[str, Any]) -> bool:
+def is_there(dataset_id: str, recipe: dict[str, Any]) -> bool:
     """Say whether this very dataset stands already; raise RefusedError where another one does."""
     if not dataset_path(dataset_id).exists():
         return False
@@ -169,7 +171,8 @@ def _is_there(dataset_id: str, recipe: dict[str, Any]) -> bool:
     return True
 
 
-def _describe(dataset_id: str, episodes: Sequence[Episode], *, there: bool = False) -> Collected:
+def describe(dataset_id: str, episodes: Sequence[Episode], *, there: bool = False) -> Collected:
+    """Return a dataset's numbers; `there` says that it stood already."""
     returns = np.array([episode.episode_return for episode in episodes])
     return Collected(
         dataset_id=dataset_id,
@@ -183,31 +186,40 @@ def _describe(dataset_id: str, episodes: Sequence[Episode], *, there: bool = Fal
     )
 
 
-def _info(
-    collected: Collected, crew: Crew, asked: dict[str, Any], episodes: Sequence[Episode]
+def dataset_info(
+    collected: Collected,
+    env: EnvInfo,
+    flown_by: str,
+    algorithm: str,
+    recipe: dict[str, Any],
+    episodes: Sequence[Episode],
 ) -> DatasetInfo:
-    env, pinned = crew.env, versions()
-    algorithms = sorted({policy.algorithm for policy, _ in crew.flights})
-    parts = " and ".join(
-        f"{len(indices)} of the {policy.name} policy ({policy.algorithm}, actions sampled)"
-        for policy, indices in crew.flights
-    )
+    """Return what a dataset is to say of itself.
+
+    Args:
+        collected: its numbers.
+        env: where it was flown.
+        flown_by: whose episodes these are, in words.
+        algorithm: of the behaviour policies.
+        recipe: what makes the same data again.
+        episodes: all of them.
+    """
+    pinned, measured = versions(), statistics(episodes)
     description = (
-        f"{collected.episodes} episodes ({collected.steps} steps): {parts}, in "
+        f"{collected.episodes} episodes ({collected.steps} steps): {flown_by}, in "
         f"[{env.env_id}](https://gymnasium.farama.org/environments/box2d/lunar_lander/) with "
         f"{env.action_name} actions. Mean return {collected.mean_return:.1f}, standard deviation "
         f"{collected.sd_return:.1f}. Recorded by lunar_offline {pinned['lunar-offline']}; every "
         "episode replays from its seed and actions."
     )
-    measured = statistics(episodes)
     return DatasetInfo(
-        algorithm_name=", ".join(algorithms),
+        algorithm_name=algorithm,
         description=description,
         requirements=[f"gymnasium[box2d]=={pinned['gymnasium']}", f"box2d=={pinned['box2d']}"],
         ref_min_score=reference_mean("random", discrete=env.discrete),
         ref_max_score=reference_mean("expert", discrete=env.discrete),
-        recipe=asked,
+        recipe=recipe,
         provenance=provenance(),
         statistics=measured,
-        card=card(collected.dataset_id, description, asked, measured),
+        card=card(collected.dataset_id, description, recipe, measured),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from lunar_offline.data.ids import parse_id
 from lunar_offline.data.mixing import buffer_mode_episodes, check_rho, split_batch
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.ranges import HIDDEN_RULE, check_ranges, plausible_hidden
@@ -60,6 +61,7 @@ class TrainConfig:
         threads: of torch.
         precision: `auto`, `fp32` or `bf16`; see `learn.precision`.
         device: `cpu`, `cuda`, or `auto`: the CPU, until a GPU is shown to pay.
+        record: dataset id under which the online episodes are published; empty for none.
         preset: where the defaults came from.
         agent: hyperparameters of the update.
     """
@@ -92,6 +94,7 @@ class TrainConfig:
     threads: int = 1
     precision: str = "auto"
     device: str = "auto"
+    record: str = ""
     preset: str = "best"
     agent: AgentConfig = field(default_factory=AgentConfig)
 
@@ -124,6 +127,10 @@ class TrainConfig:
             raise UsageError(f"rho {self.rho} needs a dataset: --dataset ID, or --rho 0")
         if self.dataset_sha256 and not self.dataset:
             raise UsageError("dataset_sha256 without a dataset: rho 0 uses none")
+        if self.record:
+            parse_id(self.record)
+        if self.record and not (self.touches_env and self.online_episodes):
+            raise UsageError("--record without an online episode: lower --rho, or leave it out")
         self._check_algorithm()
 
     def _check_algorithm(self) -> None:
@@ -261,25 +268,26 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
     # A policy saturates where Q differs by much more than the temperature, and then no longer
     # follows Q: it starts soft, with temperature 1, and a discrete one keeps more of its entropy.
     values |= {
-        "pretrain_updates": 0 if online_sac else 8_000,
+        "pretrain_updates": 0 if online_sac else 8_000 if discrete else 5_000,
         "updates": 10_000,
-        "utd_ratio": 1.0 if online_sac else 0.25,
+        "utd_ratio": 1.0 if online_sac else 2.0,
         "validate_every": 20,
         "penalty_weight": 5.0,
-        "online_penalty_weight": 1.0,
+        "online_penalty_weight": 0.0,
         "agent": {
             "hidden": [128, 128],
             "learning_rate": 1e-3 if discrete else 7e-4,
             "entropy_fraction": 0.3,
+            "entropy_per_dimension": -0.5,
             "initial_temperature": 1.0,
             "n_proposals": 2,
         },
     }
-    if discrete and not online_sac:
+    if not online_sac:
         # Values must travel 250 steps back from the landing: a longer horizon, faster targets and
-        # eight times the updates are worth 12 points. With that many, the penalty online only
-        # holds the policy back, and an average of policies takes the noise of single ones away.
-        values |= {"utd_ratio": 2.0, "online_penalty_weight": 0.0}
+        # many updates are worth 12 points. With that many, the penalty online only holds the policy
+        # back, and an average of policies takes the noise of single ones away. A continuous policy
+        # of less entropy touches down without a margin, and crashes.
         values["agent"] |= {"discount": 0.995, "tau": 0.01, "policy_tau": 0.001}
     return values
 

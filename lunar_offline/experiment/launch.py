@@ -16,6 +16,7 @@ from lunar_offline.experiment.figures import evaluation_figure, training_figure
 from lunar_offline.experiment.options import check_exclusive
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.provenance import differences, provenance
+from lunar_offline.experiment.recording import check_recording
 from lunar_offline.experiment.records import write_json
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.experiment.train import Training, checkpoint_spec
@@ -62,6 +63,7 @@ def start(config: TrainConfig, out: Path, observer: Observer | None = None) -> T
         UsageError: the dataset is too small for the config.
     """
     RunDir.check_free(out)
+    check_recording(config)
     dataset = _dataset(config)
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunDir(out), transitions, observer)

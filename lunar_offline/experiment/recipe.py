@@ -89,6 +89,18 @@ class Crew:
         """Of all sources."""
         return self.flights[-1][1].stop
 
+    @property
+    def algorithm(self) -> str:
+        """Of the policies."""
+        return ", ".join(sorted({policy.algorithm for policy, _ in self.flights}))
+
+    def in_words(self) -> str:
+        """Say whose episodes these are."""
+        return " and ".join(
+            f"{len(indices)} of the {policy.name} policy ({policy.algorithm}, actions sampled)"
+            for policy, indices in self.flights
+        )
+
     def recipe(self, seed: int) -> dict[str, Any]:
         """Return what must be asked for to get the same data again, as plain JSON values."""
         return {

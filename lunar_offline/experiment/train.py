@@ -1,22 +1,25 @@
 """The training loop: pretrain on the dataset, then fly, mix and update."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 
 from lunar_offline import envs
+from lunar_offline.data.journal import Journal
+from lunar_offline.data.rollout import Flight
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.averages import Averages
 from lunar_offline.experiment.checkpoint import Checkpoint, Counters
 from lunar_offline.experiment.config import TrainConfig
-from lunar_offline.experiment.evaluate import fly, policy_act, summarise
+from lunar_offline.experiment.evaluate import fly, outcome, policy_act, summarise
 from lunar_offline.experiment.feed import Feed, state_spec
 from lunar_offline.experiment.health import check_finite, check_health
 from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
+from lunar_offline.experiment.recording import publish_recording, recording
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.experiment.tensor_file import Spec, spec_of
 from lunar_offline.learn.algorithms import make_learner
@@ -25,7 +28,7 @@ from lunar_offline.learn.memory import keep_freed_memory
 from lunar_offline.learn.policies import ActionSpec, act
 from lunar_offline.learn.precision import resolve_precision
 from lunar_offline.seeding import Purpose, episode_seed, generator
-from lunar_offline.transitions import Transitions
+from lunar_offline.transitions import Episode, Transitions
 
 LOG_EVERY = 1_000
 ACCUMULATE_EVERY = 10
@@ -67,6 +70,7 @@ class Training:
         self._clock = (time.perf_counter(), 0)
         self._metrics_size = 0
         self.notes: list[str] = []
+        self.check_recorded: Callable[[str], object] = str
 
     def train(self) -> None:
         """Run to the end, from wherever it stands.
@@ -83,8 +87,12 @@ class Training:
         offline_updates = config.updates if not config.touches_env else config.pretrain_updates
         if self.learner.update_step < offline_updates and self.episode == 0:
             self._pretrain(offline_updates)
-        if config.touches_env and not self.stopped_early:
-            self._fly_and_learn()
+        if config.touches_env:
+            with recording(config) as journal:
+                if not self.stopped_early:
+                    self._fly_and_learn(journal)
+                if journal is not None:
+                    publish_recording(config, journal, self.episode, self.check_recorded)
         self._save_policy("last")
         if not (self.run.path / "policy.safetensors").is_file():
             self._save_policy("policy")
@@ -104,60 +112,62 @@ class Training:
             self._validate()
         self._checkpoint()
 
-    def _fly_and_learn(self) -> None:
+    def _fly_and_learn(self, journal: Journal | None) -> None:
         """Fly training episodes, with updates after each env step."""
         config = self.config
-        env = self.env.make()
+        flight = Flight(self.env.make())
         self.observer.phase("online episodes", config.online_episodes, self.episode)
         self._clock = (time.perf_counter(), self.learner.update_step)
         try:
             while self.episode < config.online_episodes and not self.stopped_early:
-                line = self._fly_episode(env)
+                episode = self._fly_episode(flight)
+                if journal is not None and self.episode not in journal:
+                    journal.append(self.episode, episode)
+                self.run.append_metrics(self._line(episode))
                 self.episode += 1
-                self.run.append_metrics(line)
                 self.observer.advance(
-                    1, episode_return=line["episode_return"], env_step=self.env_step
+                    1, episode_return=episode.episode_return, env_step=self.env_step
                 )
                 if self.episode % config.validate_every == 0:
                     self._validate()
                     self._checkpoint()
         finally:
-            env.close()
+            flight.env.close()
         self._checkpoint()
 
-    def _fly_episode(self, env: gym.Env) -> dict[str, Any]:
-        config = self.config
-        rng = generator(config.seed, Purpose.TRAINING_ACTION, self.episode)
-        observation, _ = env.reset(
-            seed=episode_seed(config.seed, Purpose.TRAINING_EPISODE, self.episode)
+    def _fly_episode(self, flight: Flight) -> Episode:
+        seed = self.config.seed
+        flight.start(
+            self.episode,
+            episode_seed(seed, Purpose.TRAINING_EPISODE, self.episode),
+            generator(seed, Purpose.TRAINING_ACTION, self.episode),
         )
-        episode_return, length, reward = 0.0, 0, 0.0
-        terminated = truncated = False
-        while not (terminated or truncated):
-            action = self._choose(observation, rng)
-            next_observation, step_reward, terminated, truncated, _ = env.step(action)
-            reward = float(step_reward)
+        episode = None
+        while episode is None:
+            action = self._choose(flight.observations[-1], flight.rng)
+            episode = flight.step(action)
+            terminated, truncated = flight.ended
             self.feed.replay.add(
-                observation,
+                flight.observations[-2],
                 action,
-                reward,
-                next_observation,
+                flight.rewards[-1],
+                flight.observations[-1],
                 terminated=terminated,
                 truncated=truncated,
             )
-            observation = next_observation
-            episode_return += reward
-            length += 1
             self.env_step += 1
             for _ in range(self._updates_due()):
                 self._update(online=True)
+        return episode
+
+    def _line(self, episode: Episode) -> dict[str, Any]:
         return {
             "episode": self.episode,
             "env_step": self.env_step,
             "update_step": self.learner.update_step,
-            "episode_return": episode_return,
-            "length": length,
-            "outcome": envs.outcome(reward, terminated=terminated),
+            "episode_return": episode.episode_return,
+            "length": len(episode),
+            "outcome": outcome(episode),
         }
 
     def _choose(self, observation: Any, rng: np.random.Generator) -> Any:

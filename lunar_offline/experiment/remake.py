@@ -1,0 +1,45 @@
+"""A recipe -> its dataset, whether policies fly it or a training run does."""
+
+import shutil
+from functools import partial
+
+from lunar_offline.data.ids import FOLDER, datasets_root
+from lunar_offline.data.reader import read_dataset
+from lunar_offline.experiment.collection import Collected, check_bytes, describe, follow, is_there
+from lunar_offline.experiment.launch import resume, start
+from lunar_offline.experiment.progress import Observer
+from lunar_offline.experiment.recipe import Recipe
+from lunar_offline.experiment.recording import recipe_of
+
+
+def remake(
+    recipe: Recipe,
+    *,
+    workers: int = 1,
+    other_bytes: bool = False,
+    observer: Observer | None = None,
+) -> Collected:
+    """Make the dataset that a recipe describes; the same call goes on where it was stopped.
+
+    Args:
+        recipe: of sources or of a training run.
+        workers: processes that fly; a training run flies alone.
+        other_bytes: publish even if the data have another sha256 than the recipe gives.
+        observer: hears of the progress.
+
+    Raises:
+        UsageError, RefusedError: see `follow`, `start` and `resume`.
+    """
+    if not recipe.train:
+        return follow(recipe, workers=workers, other_bytes=other_bytes, observer=observer)
+    config, dataset_id = recipe.training(), recipe.dataset
+    there = is_there(dataset_id, recipe_of(config))
+    if not there:
+        out = datasets_root() / FOLDER / "runs" / dataset_id
+        training = resume(out, observer) if out.is_dir() else start(config, out, observer)
+        training.check_recorded = partial(check_bytes, recipe, other_bytes=other_bytes)
+        training.train()
+        shutil.rmtree(out)
+    dataset = read_dataset(dataset_id)
+    check_bytes(recipe, dataset.sha256, other_bytes=other_bytes)
+    return describe(dataset_id, dataset.episodes(), there=there)
