@@ -16,7 +16,7 @@ from gymnasium.wrappers import DtypeObservation, RescaleAction
 from numpy.typing import NDArray
 
 from lunar_offline.errors import LunarOfflineError, RefusedError, UsageError
-from lunar_offline.transitions import transition_dtype
+from lunar_offline.transitions import Episode, transition_dtype
 
 ENV_ID = "LunarLander-v3"
 
@@ -104,6 +104,13 @@ class EnvInfo:
             return transition_dtype((self.observation_size,), (), np.int64)
         return transition_dtype((self.observation_size,), (self.action_size,), np.float32)
 
+    def outcome(self, episode: Episode) -> str:
+        """Name how an episode ended: see `outcome`; of other envs `terminated` or `truncated`."""
+        terminated = bool(episode.terminations[-1])
+        if self.is_lander:
+            return outcome(float(episode.rewards[-1]), terminated=terminated)
+        return "terminated" if terminated else "truncated"
+
     def random_action(self, rng: np.random.Generator) -> Any:
         """Draw a uniform action: an int64, or float32 [A] in [-1, 1]."""
         if self.discrete:
@@ -164,6 +171,8 @@ def named_env(env_id: str) -> EnvInfo:
         UsageError: it is not registered, or learners cannot take its spaces: observations must be
             one vector, actions discrete from 0 or one vector between finite bounds.
     """
+    if ":" in env_id:
+        raise UsageError(f"--env {env_id}: imports a module; register the env and name its id")
     if env_id == ENV_ID:
         raise UsageError(f"--env {env_id}: the default; leave it out, and say --continuous or not")
     try:

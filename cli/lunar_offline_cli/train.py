@@ -41,6 +41,9 @@ def train(
         bool | None,
         _option("Action space.", "the dataset's, else discrete", DATA, "--discrete/--continuous"),
     ] = None,
+    env: Annotated[
+        str | None, _option("Env of a dataset that is not LunarLander's.", "the lander", DATA)
+    ] = None,
     preset: Annotated[
         str | None, _option("best, or paper: its section 2.8.", "best", LEARNING)
     ] = None,
@@ -106,6 +109,7 @@ def train(
     """Train CQL-SAC, or one of its baselines, from a dataset id."""
     names = [
         "dataset",
+        "env",
         "rho",
         "rho_mode",
         "algorithm",

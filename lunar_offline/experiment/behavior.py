@@ -108,7 +108,9 @@ def policy_path(name: str) -> Path:
     return path
 
 
-def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True) -> BehaviorPolicy:
+def behavior_policy(
+    name: str, *, discrete: bool | None, stochastic: bool = True, env: EnvInfo | None = None
+) -> BehaviorPolicy:
     """Find a policy by name.
 
     Args:
@@ -116,6 +118,7 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
             `thresholded:` before it a continuous policy flies the discrete lander.
         discrete: action space; None takes the file's own, or discrete for a tier.
         stochastic: sample the actions; else argmax, or tanh(mu).
+        env: one that the user named, of a policy that flies no lander.
 
     Raises:
         UsageError: nothing of that name, or its action space is the other one.
@@ -127,14 +130,16 @@ def behavior_policy(name: str, *, discrete: bool | None, stochastic: bool = True
         )
         return replace(inner, name=name, act=thresholded(inner.act), env=lander(discrete=True))
     if name == "random":
-        env = lander(discrete=discrete is not False)
+        env = env or lander(discrete=discrete is not False)
         return BehaviorPolicy(name, random_act(env), env, "lunar_offline/random", "")
     if name in TIERS:
+        if env:
+            raise UsageError(f"policy {name} flies the lander, not {env.env_id}")
         path = bundled_policy(name, discrete=discrete is not False)
         stored = load_policy(path, sha256=_card(path)["sha256"])
     else:
         path = policy_path(name)
-        stored = load_policy(path)
+        stored = load_policy(path, env=env)
     if discrete is not None and stored.env.discrete != discrete:
         raise UsageError(f"policy {name!r} flies {stored.env.action_name} actions")
     return BehaviorPolicy(

@@ -84,19 +84,42 @@ def outcome(episode: Episode) -> str:
     return envs.outcome(float(episode.rewards[-1]), terminated=bool(episode.terminations[-1]))
 
 
-def summarise(episodes: list[Episode]) -> dict[str, Any]:
+def summarise(episodes: list[Episode], env: EnvInfo) -> dict[str, Any]:
     """Return the measures of `evaluation.json`, plain Python numbers.
 
-    `crash_rate` is the share that ended in a crash, `success_rate` the share with a return of at
-    least 200 (Gymnasium's "solution"), `fuel` and `frames` are means per episode (points of return,
-    env steps), `regret_to_bound` is the mean of 120 - shaping(s0) - return, `min_window_100` the
-    worst mean of 100 consecutive episodes. `regret_parts` add up to the regret: the engines' fuel
-    and what a landed episode lacks at rest (off the pad's middle, a leg up, a tilt), and all of the
-    regret of episodes that did not land.
+    `frames` are env steps per episode, `min_window_100` the worst mean of 100 consecutive episodes;
+    for the lander see `_of_landings` too.
     """
     returns = np.array([e.episode_return for e in episodes])
+    outcomes = [env.outcome(e) for e in episodes]
+    names = envs.OUTCOMES if env.is_lander else ("terminated", "truncated")
+    return {
+        "episodes": len(episodes),
+        "mean": float(returns.mean()),
+        "iqm": interquartile_mean(returns),
+        "sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,
+        "min": float(returns.min()),
+        "min_window_100": float(window_means(returns).min()),
+        "outcomes": {name: outcomes.count(name) for name in names},
+        "frames": float(np.mean([len(e) for e in episodes])),
+        **(_of_landings(episodes, returns, outcomes) if env.is_lander else {}),
+        "returns": [float(r) for r in returns],
+        "seeds": [e.seed for e in episodes],
+    }
+
+
+def _of_landings(
+    episodes: list[Episode], returns: NDArray[np.float64], outcomes: list[str]
+) -> dict[str, Any]:
+    """Return what is known of landers alone.
+
+    `crash_rate` is the share that ended in a crash, `success_rate` the share with a return of at
+    least 200 (Gymnasium's "solution"), `fuel` the mean per episode in points of return,
+    `regret_to_bound` the mean of 120 - shaping(s0) - return. `regret_parts` add up to it: the
+    engines' fuel and what a landed episode lacks at rest (off the pad's middle, a leg up, a tilt),
+    and all of the regret of episodes that did not land.
+    """
     first = np.stack([e.observations[0] for e in episodes])
-    outcomes = [outcome(e) for e in episodes]
     # the end's reward stands in place of the last step's own, its potential and fuel included
     before_end = np.stack([e.observations[-2] for e in episodes])
     burnt = np.array([envs.fuel(e.actions[:-1]) for e in episodes])
@@ -105,17 +128,9 @@ def summarise(episodes: list[Episode]) -> dict[str, Any]:
     landed = np.array([o == "landed" for o in outcomes])
     at_rest = np.where(landed, envs.LEGS_DOWN - envs.shaping(before_end), 0.0)
     return {
-        "episodes": len(episodes),
-        "mean": float(returns.mean()),
-        "iqm": interquartile_mean(returns),
-        "sd": float(returns.std(ddof=1)) if len(returns) > 1 else 0.0,
-        "min": float(returns.min()),
-        "min_window_100": float(window_means(returns).min()),
         "crash_rate": outcomes.count("crashed") / len(episodes),
         "success_rate": float((returns >= SOLVED_RETURN).mean()),
-        "outcomes": {name: outcomes.count(name) for name in envs.OUTCOMES},
         "fuel": float(fuel.sum(1).mean()),
-        "frames": float(np.mean([len(e) for e in episodes])),
         "regret_to_bound": float(regret.mean()),
         "regret_parts": {
             "main_engine": float((landed * burnt[:, 0]).mean()),
@@ -123,6 +138,4 @@ def summarise(episodes: list[Episode]) -> dict[str, Any]:
             "at_rest": float(at_rest.mean()),
             "not_landed": float((~landed * regret).mean()),
         },
-        "returns": [float(r) for r in returns],
-        "seeds": [e.seed for e in episodes],
     }

@@ -47,10 +47,14 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
         )
         return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
 
+    named = envs.named_env(given["env"]) if given.get("env") else None
+    if named:
+        envs.check_action_space(named, discrete=wanted)
+        wanted = named.discrete
     resolved = config(wanted is not False)  # all options are checked before any file is read
     if not dataset_id:
         return resolved
-    env = read_metadata(dataset_id).env
+    env = read_metadata(dataset_id, named).env
     envs.check_action_space(env, discrete=wanted)
     return config(env.discrete)
 
@@ -74,7 +78,8 @@ def start(config: TrainConfig, out: Path, observer: Observer | None = None) -> T
 
 def _dataset(config: TrainConfig) -> OfflineDataset | None:
     """Read the dataset of a run, which must be the one that its config pins."""
-    dataset = read_dataset(config.dataset) if config.dataset else None
+    named = config.env_info() if config.env else None
+    dataset = read_dataset(config.dataset, named) if config.dataset else None
     if dataset and config.dataset_sha256 not in ("", dataset.sha256):
         raise RefusedError(
             f"dataset {config.dataset}: its sha256 is {dataset.sha256}, and dataset_sha256 in the "
@@ -131,7 +136,13 @@ def finish(
     training_figure(run.metrics(), run.path / "training.png", title=run.path.name)
     if not config.evaluation_episodes:
         return None
-    summary = evaluate_run(run.path, config.evaluation_episodes, workers=workers, observer=observer)
+    summary = evaluate_run(
+        run.path,
+        config.evaluation_episodes,
+        env=config.env_info() if config.env else None,
+        workers=workers,
+        observer=observer,
+    )
     write_evaluation(run.path, summary)
     return summary
 
@@ -142,13 +153,14 @@ def evaluate_run(
     *,
     discrete: bool | None = None,
     stochastic: bool = False,
+    env: envs.EnvInfo | None = None,
     workers: int = 1,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Judge both policies of a run on the same held-out seeds; see `summarise`.
 
     The summary is that of `policy`, the one with the best validation mean; its key `last` is that
-    of the policy at the end of a finished run.
+    of the policy at the end of a finished run. `env` is one that the user named.
 
     Raises:
         UsageError: no policy there, no episode asked for, or the other action space.
@@ -158,11 +170,11 @@ def evaluate_run(
     def judge(policy: BehaviorPolicy) -> dict[str, Any]:
         return evaluate_act(policy.env, policy.act, episodes, workers=workers, observer=observer)
 
-    best = behavior_policy(str(path), discrete=discrete, stochastic=stochastic)
+    best = behavior_policy(str(path), discrete=discrete, stochastic=stochastic, env=env)
     summary, last = judge(best), path / "last.safetensors"
     if not last.is_file():
         return summary
-    end = behavior_policy(str(last), discrete=discrete, stochastic=stochastic)
+    end = behavior_policy(str(last), discrete=discrete, stochastic=stochastic, env=env)
     of_last = summary if end.sha256 == best.sha256 else judge(end)
     skipped = ("returns", "seeds")
     return summary | {"last": {k: v for k, v in of_last.items() if k not in skipped}}
@@ -188,7 +200,7 @@ def evaluate_act(
         workers=workers,
         on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
     )
-    return summarise(flown)
+    return summarise(flown, env)
 
 
 def check_folder(folder: Path) -> None:

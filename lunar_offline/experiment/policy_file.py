@@ -2,12 +2,13 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lunar_offline.envs import EnvInfo, lander
+from lunar_offline.envs import ENV_ID, EnvInfo, lander
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.ranges import plausible_hidden
 from lunar_offline.experiment.tensor_file import Spec, read_tensors, write_tensors
@@ -33,15 +34,20 @@ def save_policy(
 ) -> None:
     """Write a policy atomically."""
     about = {"continuous": not env.discrete, "hidden": list(hidden), "provenance": provenance}
+    if not env.is_lander:
+        about["env"] = env.env_id
     write_tensors(path, FORMAT, about, policy.net.named_tensors())
 
 
-def load_policy(path: Path, *, sha256: str | None = None) -> StoredPolicy:
+def load_policy(
+    path: Path, *, sha256: str | None = None, env: EnvInfo | None = None
+) -> StoredPolicy:
     """Read a policy.
 
     Args:
         path: of its file.
         sha256: what the file's must be; None takes any.
+        env: what it must fly, as the user named it; None takes the lander's two.
 
     Raises:
         UsageError: there is no such file.
@@ -49,12 +55,12 @@ def load_policy(path: Path, *, sha256: str | None = None) -> StoredPolicy:
             its header announces, or not finite, or it has another sha256.
     """
     try:
-        found = read_tensors(path, FORMAT, _expected, unsealed=UNSEALED)
+        found = read_tensors(path, FORMAT, partial(_expected, env), unsealed=UNSEALED)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such policy file") from None
     if sha256 not in (None, found.sha256):
         raise RefusedError(f"{path}: its sha256 is {found.sha256}, and must be {sha256}")
-    env = lander(discrete=not found.about["continuous"])
+    env = env or lander(discrete=not found.about["continuous"])
     rng = generator(0, Purpose.INITIALISATION)
     spec = ActionSpec(env.discrete, env.action_size)
     policy = make_policy(spec, env.observation_size, tuple(found.about["hidden"]), rng)
@@ -63,16 +69,21 @@ def load_policy(path: Path, *, sha256: str | None = None) -> StoredPolicy:
     return StoredPolicy(policy, env, found.about["provenance"], found.sha256)
 
 
-def _expected(about: dict[str, Any]) -> Spec:
+def _expected(named: EnvInfo | None, about: dict[str, Any]) -> Spec:
     """Return the tensors that a header announces. Raises ValueError when it cannot be meant."""
+    env_id = about.get("env", ENV_ID)
     if (
-        set(about) != {"continuous", "hidden", "provenance"}
+        set(about) - {"env"} != {"continuous", "hidden", "provenance"}
+        or not isinstance(env_id, str)
         or type(about["continuous"]) is not bool
         or not isinstance(about["provenance"], dict)
         or not plausible_hidden(about["hidden"])
     ):
         raise ValueError("the policy header is damaged")
-    env = lander(discrete=not about["continuous"])
+    env = named or lander(discrete=not about["continuous"])
+    if env_id != env.env_id:
+        hint = "" if named else f"; name it: --env {env_id[:80]}"
+        raise ValueError(f"it flies {env_id[:80]}, not {env.env_id}{hint}")
     outputs = env.action_size if env.discrete else 2 * env.action_size  # mu and log sigma
     spec: dict[str, tuple[torch.dtype, tuple[int | range, ...]]] = {}
     widths = (env.observation_size, *about["hidden"], outputs)

@@ -6,7 +6,6 @@ from typing import Any
 
 from lunar_offline.data.journal import Journal, open_journal
 from lunar_offline.data.publish import publish
-from lunar_offline.envs import lander
 from lunar_offline.experiment.collection import dataset_info, describe, is_there
 from lunar_offline.experiment.config import TrainConfig
 
@@ -16,7 +15,7 @@ APART = ("record", "evaluation_episodes")
 
 def recipe_of(config: TrainConfig) -> dict[str, Any]:
     """Return what must be asked for to fly the same episodes again, as plain JSON values."""
-    env = lander(discrete=config.discrete)
+    env = config.env_info()
     train = {key: value for key, value in config.to_dict().items() if key not in APART}
     return {"env_id": env.env_id, "env_kwargs": dict(env.kwargs), "train": train}
 
@@ -53,7 +52,7 @@ def publish_recording(
         episodes: how many were flown.
         check: see `publish`.
     """
-    flown, env = journal.episodes(episodes), lander(discrete=config.discrete)
+    flown, env = journal.episodes(episodes), config.env_info()
     algorithm = config.algorithm.upper() if config.rho else "SAC"
     flown_by = (
         f"all that a {algorithm} agent flew while it learned, from the first, seed {config.seed}"

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lunar_offline import envs
 from lunar_offline.data.journal import Journal
 from lunar_offline.data.rollout import Flight
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.averages import Averages
 from lunar_offline.experiment.checkpoint import Checkpoint, Counters
 from lunar_offline.experiment.config import TrainConfig
-from lunar_offline.experiment.evaluate import fly, outcome, policy_act, summarise
+from lunar_offline.experiment.evaluate import fly, policy_act, summarise
 from lunar_offline.experiment.feed import Feed, state_spec
 from lunar_offline.experiment.health import check_finite, check_health
 from lunar_offline.experiment.policy_file import save_policy
@@ -59,7 +58,7 @@ class Training:
         self.precision = resolve_precision(config.precision, device)
         torch.set_num_threads(config.threads)
         keep_freed_memory()
-        self.env = envs.lander(discrete=config.discrete)
+        self.env = config.env_info()
         self.learner = learner_of(config, device, bf16=self.precision == "bf16")
         self.feed = Feed(config, self.env, dataset, self.learner.device)
         self.env_step = 0
@@ -167,7 +166,7 @@ class Training:
             "update_step": self.learner.update_step,
             "episode_return": episode.episode_return,
             "length": len(episode),
-            "outcome": outcome(episode),
+            "outcome": self.env.outcome(episode),
         }
 
     def _choose(self, observation: Any, rng: np.random.Generator) -> Any:
@@ -200,7 +199,7 @@ class Training:
             **self._averages.take(),
             "updates_per_s": (self.learner.update_step - update_step) / (now - since),
         }
-        check_health(line)
+        check_health(line, self.env)
         self.run.append_metrics(line)
         self._clock = (now, self.learner.update_step)
 
@@ -215,7 +214,7 @@ class Training:
             self.config.validation_episodes,
             stream="validation",
         )
-        summary = summarise(flown)
+        summary = summarise(flown, self.env)
         self.run.append_metrics(
             {
                 "update_step": self.learner.update_step,
@@ -223,9 +222,9 @@ class Training:
                 "episode": self.episode,
                 "validation_mean": summary["mean"],
                 "validation_min": summary["min"],
-                "validation_crash_rate": summary["crash_rate"],
                 "validation_frames": summary["frames"],
             }
+            | ({"validation_crash_rate": summary["crash_rate"]} if self.env.is_lander else {})
         )
         if summary["mean"] > self.best_validation:
             self.best_validation = summary["mean"]
@@ -288,13 +287,12 @@ class Training:
 
 def checkpoint_spec(config: TrainConfig, learner: Learner) -> Spec:
     """Return what the tensors of a run's checkpoints must be."""
-    env = envs.lander(discrete=config.discrete)
-    return {**spec_of(learner.state_tensors()), **state_spec(config, env)}
+    return {**spec_of(learner.state_tensors()), **state_spec(config, config.env_info())}
 
 
 def learner_of(config: TrainConfig, device: str = "cpu", *, bf16: bool = False) -> Learner:
     """Assemble the learner that a config asks for, at its initialisation."""
-    env = envs.lander(discrete=config.discrete)
+    env = config.env_info()
     return make_learner(
         config.algorithm,
         config.penalty,

@@ -102,9 +102,12 @@ def test_cloning_has_nothing_to_diagnose(random_dataset: str) -> None:
     ],
 )
 def test_alarms(line: dict, reason: str) -> None:
-    check_health({"update_step": 7, "q_mean": -900.0, "temperature": 3.0, "td_loss": 1e4})
+    check_health(
+        {"update_step": 7, "q_mean": -900.0, "temperature": 3.0, "td_loss": 1e4},
+        DISCRETE,
+    )
     with pytest.raises(DivergedError, match=reason):
-        check_health({"update_step": 7} | line)
+        check_health({"update_step": 7} | line, DISCRETE)
 
 
 def test_a_run_that_diverges_is_stopped_with_a_clear_line(random_dataset: str) -> None:

@@ -37,7 +37,7 @@ def test_a_summary_by_hand() -> None:
         episode([10.0, -100.0], terminated=True),
         episode([5.0], terminated=False),
     ]
-    s = summarise(episodes)
+    s = summarise(episodes, DISCRETE)
     assert s["returns"] == [220.0, -90.0, 5.0]
     assert s["mean"] == pytest.approx(45.0)
     assert s["outcomes"] == {"landed": 1, "crashed": 1, "truncated": 1}
@@ -86,9 +86,9 @@ def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
 @pytest.mark.parametrize("discrete", [True, False])
 def test_the_parts_of_the_regret_add_up(*, discrete: bool) -> None:
     expert = behavior_policy("expert", discrete=discrete, stochastic=False)
-    summary = summarise(fly(expert.env, expert.act, 6))
+    summary = summarise(fly(expert.env, expert.act, 6), expert.env)
     parts = summary["regret_parts"]
     assert sum(parts.values()) == pytest.approx(summary["regret_to_bound"], abs=1e-3)
     assert parts["main_engine"] > parts["at_rest"] > 0.0
-    crashing = summarise(fly(DISCRETE, random_act(DISCRETE), 3))
+    crashing = summarise(fly(DISCRETE, random_act(DISCRETE), 3), DISCRETE)
     assert crashing["regret_parts"]["not_landed"] == pytest.approx(crashing["regret_to_bound"])
