@@ -19,5 +19,11 @@ class RefusedError(LunarOfflineError):
     exit_code = 3
 
 
+class RemoteError(LunarOfflineError):
+    """A remote that fails, refuses, or holds what it should not: exit code 4."""
+
+    exit_code = 4
+
+
 class DivergedError(LunarOfflineError):
     """A training run that cannot get better any more: exit code 1."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lunar_offline.errors import LunarOfflineError
-from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, sweep, train, video
+from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, share, sweep, train, video
 from lunar_offline_cli.text import say
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Looking"
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=DATA)(collect.collect)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
+app.command(rich_help_panel=DATA)(share.share)
+app.command(rich_help_panel=DATA)(share.fetch)
 app.command(rich_help_panel=LEARN)(train.train)
 app.command(rich_help_panel=LEARN)(evaluate.evaluate)
 app.command(rich_help_panel=LEARN)(sweep.sweep)

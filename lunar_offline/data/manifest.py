@@ -42,8 +42,13 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
         if path.is_file() and path.name != MANIFEST
     }
     manifest = {"files": files, "licence": LICENCE, "citation": CITATION, **about}
+    write_atomic(folder / MANIFEST, manifest_text(manifest))
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> bytes:
+    """Return a manifest as it stands in its file."""
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
-    write_atomic(folder / MANIFEST, text.encode() + b"\n")
+    return text.encode() + b"\n"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

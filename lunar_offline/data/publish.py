@@ -77,7 +77,7 @@ def publish(
     staging.mkdir(parents=True)
     try:
         _check_room(staging, episodes)
-        with _minari_root(staging):
+        with minari_root(staging):
             _write(dataset_id, episodes, env, info)
         made = staging / dataset_id
         check(file_sha256(made / "data" / "main_data.hdf5"))
@@ -89,14 +89,30 @@ def publish(
             "statistics": dict(info.statistics),
         }
         write_manifest(made, about)
-        sync_tree(made)
-        target = root / dataset_id
-        _ensure_namespaces(dataset_id)
-        check_free(dataset_id)
-        made.rename(target)
-        sync_directory(target.parent)
+        return settle(made, dataset_id)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def settle(made: Path, dataset_id: str) -> Path:
+    """Make a finished dataset durable and put it under its id by one rename.
+
+    Args:
+        made: its folder, on the same file system as the datasets.
+        dataset_id: a free id.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        RefusedError: the id is taken.
+    """
+    sync_tree(made)
+    target = datasets_root() / dataset_id
+    _ensure_namespaces(dataset_id)
+    check_free(dataset_id)
+    made.rename(target)
+    sync_directory(target.parent)
     return target
 
 
@@ -119,7 +135,7 @@ def _check_room(folder: Path, episodes: Sequence[Episode]) -> None:
 
 
 @contextmanager
-def _minari_root(path: Path) -> Iterator[None]:
+def minari_root(path: Path) -> Iterator[None]:
     """Point Minari at another root; its API takes the path from the environment alone."""
     before = os.environ.get("MINARI_DATASETS_PATH")
     os.environ["MINARI_DATASETS_PATH"] = str(path)
@@ -136,7 +152,7 @@ def _ensure_namespaces(dataset_id: str) -> None:
     from minari.namespace import create_namespace, list_local_namespaces
 
     namespace = dataset_id.rpartition("/")[0]
-    with _minari_root(datasets_root()):
+    with minari_root(datasets_root()):
         if namespace and namespace not in list_local_namespaces():
             create_namespace(namespace)
 

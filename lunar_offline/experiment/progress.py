@@ -21,3 +21,20 @@ class Silent:
 
     def advance(self, amount: float, **status: Any) -> None:
         """Ignore."""
+
+
+class Kilobytes:
+    """Tells an observer of bytes, in kB."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def phase(self, name: str, total: int) -> None:
+        """A phase of `total` bytes starts; one of nothing is not worth a word."""
+        if total:
+            self._observer.phase(f"{name} kB", max(1, total // 1000), 0)
+
+    def advance(self, amount: int) -> None:
+        """`amount` bytes are done."""
+        if amount:
+            self._observer.advance(amount / 1000)

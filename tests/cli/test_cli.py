@@ -45,7 +45,18 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["collect"], ["train"], ["evaluate"], ["dataset"], ["video"], ["demo"]]
+    "command",
+    [
+        [],
+        ["collect"],
+        ["train"],
+        ["evaluate"],
+        ["dataset"],
+        ["share"],
+        ["fetch"],
+        ["video"],
+        ["demo"],
+    ],
 )
 def test_help(run: Run, command: list[str]) -> None:
     code, out, _ = run(*command, "--help")
@@ -110,6 +121,18 @@ def test_python_m_works() -> None:
         (["dataset", "show", "lunar-random-v0", "--html", "."], 2, "is a directory"),
         (["dataset", "show", "lunar-random-v0", "--html", "no/x.html"], 2, "no directory no"),
         (["dataset", "show", "lunar-random-v0", "--html", "x", "--json"], 2, "give one of them"),
+        (["share", "lunar-random-v0"], 2, "give --remote hf://USER or gcp://BUCKET"),
+        (["share", "lunar-random-v0", "--remote", "s3://x"], 2, "'s3://x' is no remote"),
+        (["share", "none-v0", "--remote", "gcp://x", "--dry-run"], 2, "no dataset none-v0"),
+        (["share", "lunar-random-v0", "--remote", "gcp://x"], 2, "GOOGLE_APPLICATION_CREDENTIALS"),
+        (["share", "lunar-random-v0", "--remote", "hf://x"], 3, "--as box2d/lunar-random-v0"),
+        (
+            ["share", "lunar-random-v0", "--remote", "hf://x", "--as", "a/x-v0"],
+            2,
+            "is no dataset id",
+        ),
+        (["fetch", "../x-v0", "--remote", "gcp://x"], 2, "is no dataset id"),
+        (["fetch", "x-v0"], 2, "give --remote hf://USER or gcp://BUCKET"),
         (["video", "nowhere"], 2, "no evaluation.json"),
         (["demo", "--out", "."], 3, "exists already"),
     ],
