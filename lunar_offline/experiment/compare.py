@@ -49,8 +49,8 @@ class Group:
     runs: list[Finished]
 
     def scores(self, measure: str = "mean") -> np.ndarray:
-        """Return a measure of evaluation.json, one value per run."""
-        return np.array([run.evaluation[measure] for run in self.runs])
+        """Return a measure of evaluation.json, one value per run; NaN where its env has none."""
+        return np.array([run.evaluation.get(measure, math.nan) for run in self.runs])
 
     @cached_property
     def iqm(self) -> Estimate:

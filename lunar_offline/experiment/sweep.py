@@ -185,7 +185,7 @@ class LocalPool:
         job.path.parent.mkdir(parents=True, exist_ok=True)
         with _log(job).open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "lunar_offline.experiment.job", job.path],
+                [sys.executable, "-P", "-m", "lunar_offline.experiment.job", job.path],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

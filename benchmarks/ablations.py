@@ -1,0 +1,121 @@
+"""What each option is worth: the preset with one thing changed, several seeds each.
+
+    python benchmarks/ablations.py lunar-sac-v0 --seeds 5
+
+The protocol is short, so that it can be run in an afternoon: 60 online episodes, one update per env
+step, 300 held-out episodes. Each line is the preset with one change; its difference to that is
+paired by seed, with a 95% bootstrap interval. The same command continues where it stopped, and
+writes results/ablations-DATASET.json.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pairing import write
+
+from lunar_offline.data.metadata import read_metadata
+from lunar_offline.experiment.compare import read_runs
+from lunar_offline.experiment.config import merge
+from lunar_offline.experiment.progress import Silent
+from lunar_offline.experiment.stats import bootstrap
+from lunar_offline.experiment.sweep import Job, LocalPool, plan, sweep
+
+SHORT = {"online_episodes": 60, "utd_ratio": 1.0, "evaluation_episodes": 300}
+CHANGES: dict[str, dict[str, Any]] = {
+    "preset": {},
+    "no LayerNorm": {"agent": {"layer_norm": False}},
+    "1 critic": {"agent": {"n_critics": 1}},
+    "4 critics": {"agent": {"n_critics": 4}},
+    "4 critics, minimum of 2": {"agent": {"n_critics": 4, "target_subset": 2}},
+    "utd 0.25": {"utd_ratio": 0.25},
+    "utd 2": {"utd_ratio": 2.0},
+    "penalty weight 5 online": {"online_penalty_weight": 5.0},
+    "penalty weight 0.1 online": {"online_penalty_weight": 0.1},
+    "penalty annealed over 20 episodes": {"online_penalty_weight": 5.0, "anneal_episodes": 20},
+    "penalty weight 1 offline": {"penalty_weight": 1.0},
+    "no penalty at all": {"penalty": "none"},
+    "no pretraining": {"pretrain_updates": 0},
+    "no warm-up": {"warmup_steps": 0},
+    "warm-up 5,000": {"warmup_steps": 5_000},
+    "calibrated (Cal-QL), weight 1 online": {
+        "online_penalty_weight": 1.0,
+        "agent": {"calibrated": True},
+    },
+    "weight 1 online": {"online_penalty_weight": 1.0},
+    "balanced replay": {"balanced": True},
+    "discount 0.99": {"agent": {"discount": 0.99}},
+    "discount 0.999": {"agent": {"discount": 0.999}},
+    "tau 0.005": {"agent": {"tau": 0.005}},
+    "no averaged policy": {"agent": {"policy_tau": 1.0}},
+    "2x256": {"agent": {"hidden": [256, 256]}},
+}
+DISCRETE_ONLY = {"entropy 0.1 ln 4": {"agent": {"entropy_fraction": 0.1}}}
+CONTINUOUS_ONLY = {
+    "entropy -1 a dimension": {"agent": {"entropy_per_dimension": -1.0}},
+    "entropy 0 a dimension": {"agent": {"entropy_per_dimension": 0.0}},
+    "4 proposals": {"agent": {"n_proposals": 4}},
+    "4 proposals, quasi-random": {"agent": {"n_proposals": 4, "quasi_random": True}},
+}
+
+
+def folder(root: Path, name: str) -> Path:
+    """Return where the runs of a change lie."""
+    return root / name.replace(" ", "-").replace("(", "").replace(")", "").replace(",", "")
+
+
+def jobs_of(root: Path, dataset: str, changes: dict[str, dict[str, Any]], seeds: int) -> list[Job]:
+    """Resolve all runs, seed by seed, so that a stopped sweep has whole rows of seeds."""
+    planned = [
+        plan(folder(root, name), {"dataset": [dataset]}, seeds, file=merge(SHORT, change))
+        for name, change in changes.items()
+    ]
+    return [jobs[seed] for seed in range(seeds) for jobs in planned]
+
+
+def table(root: Path, changes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per change: mean return of best and last policy, difference to the preset."""
+    means = {}
+    for name in changes:
+        if any(folder(root, name).glob("*/evaluation.json")):
+            runs = read_runs([folder(root, name)])
+            means[name] = {
+                run.config["seed"]: (run.evaluation["mean"], run.evaluation["last"]["mean"])
+                for run in runs
+            }
+    rows = []
+    for name, by_seed in means.items():
+        seeds = sorted(by_seed.keys() & means["preset"].keys())
+        here = np.array([by_seed[seed] for seed in seeds])
+        preset = np.array([means["preset"][seed] for seed in seeds])
+        row: dict[str, Any] = {"change": name, "seeds": len(seeds)}
+        for column, which in enumerate(("best", "last")):
+            row[which] = round(float(here[:, column].mean()), 1)
+            if name != "preset":
+                worth = bootstrap(np.mean, here[:, column] - preset[:, column])
+                row[f"{which}_worth"] = {k: round(v, 1) for k, v in worth._asdict().items()}
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Run what is not finished and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("dataset", nargs="?", default="lunar-sac-v0")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    options = parser.parse_args()
+    own = DISCRETE_ONLY if read_metadata(options.dataset).env.discrete else CONTINUOUS_ONLY
+    changes, root = CHANGES | own, options.out / f"ablations-{options.dataset.replace('/', '-')}"
+    failed = sweep(
+        jobs_of(root, options.dataset, changes, options.seeds), LocalPool(options.jobs), Silent()
+    )
+    name = f"ablations-{options.dataset.replace('/', '-')}"
+    write(name, {"protocol": SHORT, "rows": table(root, changes), "failed": failed})
+
+
+if __name__ == "__main__":
+    main()
