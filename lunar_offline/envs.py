@@ -35,6 +35,9 @@ DEFAULT_KWARGS: Mapping[str, Any] = {
     "turbulence_power": 1.5,
 }
 
+# What a spec may say beside the defaults: it changes nothing of what was recorded.
+RENDER_MODES = (None, "human", "rgb_array")
+
 OUTCOMES = ("landed", "crashed", "truncated")
 
 OBSERVATIONS = ("x", "y", "vx", "vy", "angle", "angular velocity", "left leg", "right leg")
@@ -201,8 +204,9 @@ def _first_line(error: BaseException) -> str:
 def match_spec(spec: Mapping[str, Any], wanted: EnvInfo | None = None) -> EnvInfo:
     """Compare a dataset's parsed `env_spec` with our own of that id, and return ours.
 
-    Nothing of `spec` is ever made or imported. Entry point, wrappers and time limit must be those
-    of the local registry, and the kwargs the defaults, the lander's `continuous` apart.
+    Nothing of `spec` is ever made or imported. Entry points, wrappers and time limit must be those
+    of the local registry, and the kwargs the defaults; the lander's `continuous` tells its two
+    action spaces apart, and how frames were rendered does not matter.
 
     Args:
         spec: as the dataset has it.
@@ -211,30 +215,38 @@ def match_spec(spec: Mapping[str, Any], wanted: EnvInfo | None = None) -> EnvInf
     Raises:
         RefusedError: the spec names another env, other kwargs or other code.
     """
-    env_id, kwargs = spec.get("id"), spec.get("kwargs") or {}
+    env_id, kwargs = spec.get("id"), spec.get("kwargs", {})
     known = (DISCRETE, CONTINUOUS) if wanted is None else (wanted,)
     if env_id != known[0].env_id:
         hint = "; name it with --env to read it" if wanted is None else ""
         raise RefusedError(
             f"the dataset's env is {str(env_id)[:80]!r}, not {known[0].env_id}{hint}"
         )
-    defaults = DEFAULT_KWARGS if wanted is None else {"render_mode": None}
+    defaults = DEFAULT_KWARGS if wanted is None else {}
     own = (
-        {k: v for k, v in kwargs.items() if v != defaults.get(k, ...)}
-        if isinstance(kwargs, dict)
+        {k: v for k, v in kwargs.items() if v != defaults.get(k, ...) and k != "render_mode"}
+        if isinstance(kwargs, dict) and kwargs.get("render_mode") in RENDER_MODES
         else None
     )
     for info in known:
         if own == dict(info.kwargs):
-            ours = info.spec()
-            same = spec.get("entry_point") == ours.entry_point and not spec.get(
-                "additional_wrappers"
-            )
-            if not same or spec.get("max_episode_steps") != ours.max_episode_steps:
-                raise RefusedError(f"the dataset's env spec is not the registered {info.env_id}")
+            _check_registered(spec, info)
             return info
     allowed = " or ".join(str(dict(info.kwargs)) for info in known)
     raise RefusedError(f"the dataset's env has kwargs {str(kwargs)[:80]!r}, not {allowed}")
+
+
+def _check_registered(spec: Mapping[str, Any], info: EnvInfo) -> None:
+    ours = info.spec()
+    vector = (None, gym.spec(info.env_id).vector_entry_point)
+    for key, same in (
+        ("entry_point", spec.get("entry_point") == ours.entry_point),
+        ("vector_entry_point", spec.get("vector_entry_point") in vector),
+        ("additional_wrappers", spec.get("additional_wrappers", []) == []),
+        ("max_episode_steps", spec.get("max_episode_steps") == ours.max_episode_steps),
+    ):
+        if not same:
+            raise RefusedError(f"the dataset's env spec has another {key} than {info.env_id}")
 
 
 def shaping(observations: NDArray[Any]) -> NDArray[np.float64]:

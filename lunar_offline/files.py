@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 from lunar_offline.errors import RefusedError
 
-HOLES_FROM = 64 << 20
+MAX_DEPTH = 8
+MAX_DIGITS = 1000
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -70,55 +71,22 @@ def open_regular(path: Path) -> int:
     Nothing but a regular file is opened: a link is not followed, a pipe or device never waited for.
 
     Raises:
-        RefusedError: it is something else, or mostly holes, as no real data are.
+        RefusedError: it is something else.
         OSError: it is not there, or may not be read.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
+        if stat.S_IFMT(os.lstat(path).st_mode) not in (stat.S_IFREG, stat.S_IFLNK):
+            raise RefusedError(f"{path}: not a regular file")  # opening a device may do things
         descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise RefusedError(f"{path}: a symbolic link") from None
+            raise RefusedError(f"{path}: a symbolic link, which is not followed") from None
         raise
-    about = os.fstat(descriptor)
-    holes = about.st_size > HOLES_FROM and about.st_blocks * 512 * 16 < about.st_size
-    if not stat.S_ISREG(about.st_mode) or holes:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise RefusedError(f"{path}: {'mostly holes' if holes else 'not a regular file'}")
+        raise RefusedError(f"{path}: not a regular file")
     return descriptor
-
-
-def read_regular(path: Path, limit: int) -> bytes:
-    """Return the content of a stranger's file; see `regular_file`.
-
-    Raises:
-        FileNotFoundError: nothing stands at `path`.
-        RefusedError: no regular file, or more than `limit` bytes.
-    """
-    with regular_file(path) as (file, size):
-        if size > limit:
-            raise RefusedError(f"{path}: {size:,} bytes, and at most {limit:,} are read")
-        return file.read(limit)
-
-
-def strict_json(text: str | bytes) -> Any:
-    """Parse JSON in which no key stands twice. Raises ValueError or RecursionError."""
-    return json.loads(text, object_pairs_hook=_without_duplicates)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} stands twice")
-    return found
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, shortened."""
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 @contextmanager
@@ -139,28 +107,94 @@ def regular_file(path: Path) -> Iterator[tuple[BufferedReader, int]]:
         yield file, os.fstat(descriptor).st_size
 
 
-def parse_json(content: bytes) -> Any:
-    """Parse strict JSON: UTF-8, no NaN, no key twice in an object, no depth that ends Python.
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a stranger's file; see `regular_file`.
+
+    Raises:
+        FileNotFoundError: nothing stands at `path`.
+        RefusedError: no regular file, or more than `limit` bytes.
+    """
+    with regular_file(path) as (file, size):
+        if size > limit:
+            raise RefusedError(f"{path}: {size:,} bytes, and at most {limit:,} are read")
+        return file.read(limit)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all below a stranger's folder that is no folder, sorted; links are not followed.
+
+    Raises:
+        RefusedError: folders lie deeper in each other than any dataset's.
+        OSError: one cannot be read.
+    """
+    found: list[Path] = []
+    folders = [(folder, 0)]
+    while folders:
+        at, depth = folders.pop()
+        if depth > MAX_DEPTH:
+            raise RefusedError(f"{folder}: holds folders more than {MAX_DEPTH} deep")
+        with os.scandir(at) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((Path(entry.path), depth + 1))
+                else:
+                    found.append(Path(entry.path))
+    return sorted(found)
+
+
+def strict_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse UTF-8 JSON in which no key stands twice, and that ends neither Python nor patience.
+
+    Args:
+        text: as it was read.
+        parse_constant: what becomes of NaN and infinities; None takes them, as Minari writes them.
 
     Raises:
         ValueError: it is not; the message is one line.
     """
     try:
         return json.loads(
-            content.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant
+            text if isinstance(text, str) else text.decode(),
+            object_pairs_hook=_object,
+            parse_constant=parse_constant,
+            parse_int=_integer,
         )
     except RecursionError:
         raise ValueError("JSON nested too deep") from None
 
 
+def parse_json(content: bytes) -> Any:
+    """Parse JSON of our own as `strict_json` does, and without NaN and infinities."""
+    return strict_json(content, _refuse_constant)
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} is there twice")
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"the key {name[:40]!r} is there twice")
+        values[name] = value
     return values
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+def printable(text: str) -> str:
+    """Replace control characters, escape sequences with them, by question marks."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, shortened and printable."""
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    lines = str(error).splitlines()
+    return printable(lines[0][:200]) if lines else type(error).__name__

@@ -1,17 +1,33 @@
 """Every test has its own Minari root and one torch thread."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import minari
 import numpy as np
 import pytest
 import torch
+from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.data.collect import collect
+from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.envs import lander
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.collection import collect_dataset
 from lunar_offline.transitions import Episode
+
+NOTHING_TOLD = DatasetInfo(
+    algorithm_name="x",
+    description="Test data.",
+    requirements=[],
+    ref_min_score=0.0,
+    ref_max_score=1.0,
+    recipe={},
+    provenance={},
+    statistics={},
+    card="# Test data",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +68,31 @@ def random_dataset() -> str:
     """A published dataset of 12 discrete random episodes."""
     collect_dataset("lunar-random-v0", policy="random", discrete=True, episodes=12)
     return "lunar-random-v0"
+
+
+@pytest.fixture(scope="session")
+def good_datasets(
+    random_episodes: dict[bool, list[Episode]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Folders of datasets of three episodes, by kind; see `hostile_datasets`."""
+    root = tmp_path_factory.mktemp("good")
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Minari misses standard keys
+        for kind, discrete in (("manifest", True), ("discrete", True), ("continuous", False)):
+            patch.setenv("MINARI_DATASETS_PATH", str(root / kind))
+            publish(
+                "bad-v0", random_episodes[discrete][:3], lander(discrete=discrete), NOTHING_TOLD
+            )
+        (root / "arrow").mkdir()
+        patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
+        fields = ("observations", "actions", "rewards", "terminations", "truncations")
+        buffers = [
+            EpisodeBuffer(id=index, seed=e.seed, **{name: getattr(e, name) for name in fields})
+            for index, e in enumerate(random_episodes[True][:3])
+        ]
+        minari.create_dataset_from_buffers(
+            "bad-v0", buffers, env=lander(discrete=True).spec(), data_format="arrow"
+        )
+    return {
+        kind: root / kind / "bad-v0" for kind in ("manifest", "discrete", "continuous", "arrow")
+    }

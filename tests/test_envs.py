@@ -56,18 +56,34 @@ def test_the_spec_of_a_made_env_is_known() -> None:
         ({"kwargs": {"gravity": -3.0}}, "has kwargs"),
         ({"kwargs": {"enable_wind": True}}, "has kwargs"),
         ({"kwargs": ["continuous"]}, "has kwargs"),
-        ({"entry_point": "os:system"}, "not the registered"),
+        ({"kwargs": {"render_mode": "os:system"}}, "has kwargs"),
+        ({"entry_point": "os:system"}, "another entry_point"),
+        ({"vector_entry_point": "os:system"}, "another vector_entry_point"),
         (
             {"additional_wrappers": [{"name": "x", "entry_point": "os:system"}]},
-            "not the registered",
+            "another additional_wrappers",
         ),
-        ({"max_episode_steps": 5}, "not the registered"),
+        ({"max_episode_steps": 5}, "another max_episode_steps"),
     ],
 )
 def test_a_foreign_spec_is_refused(change: dict, reason: str) -> None:
     spec = json.loads(DISCRETE.spec().to_json()) | change
     with pytest.raises(RefusedError, match=reason):
         match_spec(spec)
+
+
+def test_a_spec_of_an_env_that_the_user_names() -> None:
+    """Its registered code, for one env or for many, and no other."""
+    wanted = envs.named_env("CartPole-v1")
+    spec = json.loads(gym.spec("CartPole-v1").to_json())
+    assert spec["vector_entry_point"]
+    for change in ({}, {"vector_entry_point": None}, {"kwargs": {"render_mode": "human"}}):
+        assert match_spec(spec | change, wanted) is wanted
+    for key in ("entry_point", "vector_entry_point"):
+        with pytest.raises(RefusedError, match=f"another {key} than CartPole-v1"):
+            match_spec(spec | {key: "os:system"}, wanted)
+    with pytest.raises(RefusedError, match="has kwargs"):
+        match_spec(spec | {"kwargs": {"command": "x"}}, wanted)
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -24,7 +24,7 @@ def list_(
         return
     for row in rows:
         if "refused" in row:
-            typer.echo(f"{row['dataset_id']:<32} refused: {printable(row['refused'])}")
+            typer.echo(printable(f"{row['dataset_id']:<32} refused: {row['refused']}"))
             continue
         typer.echo(
             f"{row['dataset_id']:<32} {row['actions']:<11} {row['episodes']:>7,} episodes "
@@ -65,7 +65,7 @@ def show(
         return
     for key, value in shown.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        typer.echo(f"{key:<20} {printable(text)}")
+        typer.echo(printable(f"{key:<20} {text}"))
 
 
 @app.command()

@@ -2,12 +2,9 @@
 
 import sys
 
+from lunar_offline.files import printable as printable
+
 MAX_LINE = 600
-
-
-def printable(text: str) -> str:
-    """Replace control characters, escape sequences with them, by question marks."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def say(line: str) -> None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from lunar_offline.files import open_regular, strict_json
 
-FORMAT = 1
+FORMAT = 2
 PAGE = 4096
-EPISODE_DTYPE = np.dtype([("end", np.int64), ("seed", np.int64)])
-NO_SEED = -1
+EPISODE_DTYPE = np.dtype([("end", np.int64), ("seed", np.uint64)])
+NO_SEED = 2**64 - 1
 CHUNK = 1 << 20
 
 
@@ -30,13 +30,13 @@ class Flat(NamedTuple):
         records: [N] structured, read-only.
         rewards: float64 [N].
         ends: int64 [episodes], one past each one's last row.
-        seeds: int64 [episodes], NO_SEED where none is known.
+        seeds: uint64 [episodes], as Minari draws them; NO_SEED where none is known.
     """
 
     records: NDArray[Any]
     rewards: NDArray[np.float64]
     ends: NDArray[np.int64]
-    seeds: NDArray[np.int64]
+    seeds: NDArray[np.uint64]
 
 
 class FlatWriter:
@@ -117,7 +117,7 @@ def open_flat(path: Path, key: str, dtype: np.dtype, *, check: bool) -> Flat:
                 raise ValueError("another size")
             if check and _payload_sha256(descriptor) != header.get("sha256"):
                 raise ValueError("another sha256")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: {error}") from None
         pages = np.memmap(file, np.uint8, "r")
     ends = pages[table:].view(EPISODE_DTYPE)

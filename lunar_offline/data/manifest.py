@@ -3,12 +3,21 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lunar_offline.errors import RefusedError
-from lunar_offline.files import one_line, open_regular, read_regular, strict_json, write_atomic
+from lunar_offline.files import (
+    files_below,
+    one_line,
+    open_regular,
+    printable,
+    read_regular,
+    strict_json,
+    write_atomic,
+)
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -18,11 +27,20 @@ CITATION = (
     "recorded by lunar_offline."
 )
 MAX_BYTES = 1 << 20
+HOLES_FROM = 64 << 20
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a regular file's content. Raises RefusedError or OSError."""
+    """Return the sha256 of a regular file's content.
+
+    Raises:
+        RefusedError: it is no regular file, or mostly holes, as no real data are.
+        OSError: it is not there, or may not be read.
+    """
     with os.fdopen(open_regular(path), "rb") as file:
+        about = os.fstat(file.fileno())
+        if about.st_size > HOLES_FROM and about.st_blocks * 512 * 16 < about.st_size:
+            raise RefusedError(f"{path}: mostly holes")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -62,13 +80,17 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = strict_json(read_regular(path, MAX_BYTES))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise RefusedError(f"{path}: {one_line(error)}") from None
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or not all(
-        isinstance(entry, dict) and isinstance(entry.get("sha256"), str) for entry in files.values()
-    ):
+    if not isinstance(files, dict):
         raise RefusedError(f"{path}: not a manifest")
+    for name, entry in files.items():
+        if not {"", ".", ".."}.isdisjoint(name.split("/")):
+            raise RefusedError(f"{path}: {printable(name[:80])!r} leads out of the dataset")
+        sha256 = entry.get("sha256") if isinstance(entry, dict) else None
+        if not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
+            raise RefusedError(f"{path}: has no sha256 of {printable(name[:80])}")
     return manifest
 
 
@@ -83,17 +105,17 @@ def check_files(folder: Path, manifest: Mapping[str, Any], under: str = "") -> N
     Raises:
         RefusedError: a file is missing, is not listed, is none, or has another content.
     """
-    there = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if (path.is_symlink() or not path.is_dir()) and path != folder / MANIFEST
-    }
-    there = {name: path for name, path in there.items() if name.startswith(under)}
+    try:
+        below = files_below(folder)
+    except OSError as error:
+        raise RefusedError(f"{error.filename}: {error.strerror}") from None
+    there = {path.relative_to(folder).as_posix(): path for path in below}
+    there = {n: path for n, path in there.items() if n.startswith(under) and n != MANIFEST}
     listed = {name for name in manifest["files"] if name.startswith(under)}
     for name in sorted(listed - there.keys()):
-        raise RefusedError(f"{folder}: {name} is missing")
+        raise RefusedError(f"{folder}: {printable(name[:80])} is missing")
     for name in sorted(there.keys() - listed):
-        raise RefusedError(f"{folder}: {name} is not in its manifest")
+        raise RefusedError(f"{folder}: {printable(name[:80])} is not in its manifest")
     for name in sorted(listed):
         try:
             sha256 = file_sha256(there[name])

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from gymnasium import spaces
 
 from lunar_offline.data.ids import check_there
@@ -46,7 +45,9 @@ def load_metadata(data: Path) -> dict[str, Any]:
     path = data / "metadata.json"
     try:
         values = strict_json(read_regular(path, MAX_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RefusedError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
         raise RefusedError(f"{path}: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise RefusedError(f"{path}: not a JSON object")
@@ -95,18 +96,21 @@ def _checked(values: dict[str, Any], dataset_id: str, env: EnvInfo | None) -> Me
 def _count(values: dict[str, Any], key: str) -> int:
     count = values.get(key)
     if type(count) is not int or not 1 <= count <= MAX_STEPS:
-        raise ValueError(f"{key} is {str(count)[:40]}, not a count")
+        raise ValueError(f"{key} is {repr(count)[:40]}, not a count")
     return count
 
 
 def _nested(values: dict[str, Any], key: str) -> dict[str, Any]:
     """Parse one of Minari's JSON texts within JSON."""
     text = values.get(key)
-    if not isinstance(text, str):
+    if text is None:
         raise ValueError(f"{key} is missing")
-    nested = strict_json(text)
+    try:
+        nested = strict_json(text) if isinstance(text, str) else None
+    except ValueError as error:
+        raise ValueError(f"{key}: {one_line(error)}") from None
     if not isinstance(nested, dict):
-        raise ValueError(f"{key} is not a JSON object")
+        raise ValueError(f"{key} is not the text of a JSON object")
     return nested
 
 
@@ -114,14 +118,14 @@ def _same_space(told: dict[str, Any], space: spaces.Box | spaces.Discrete) -> bo
     if isinstance(space, spaces.Discrete):
         ours = {"type": "Discrete", "dtype": "int64", "n": int(space.n), "start": int(space.start)}
         return {"dtype": "int64", "start": 0} | told == ours
-    if told.get("type") != "Box" or told.get("shape") != list(space.shape):
-        return False
-    bounds = [np.asarray(told.get(key), dtype=space.dtype) for key in ("low", "high")]
-    return (
-        told.get("dtype") == str(space.dtype)
-        and bounds[0].shape == bounds[1].shape == space.shape
-        and bool((bounds[0] == space.low).all() and (bounds[1] == space.high).all())
-    )
+    ours = {
+        "type": "Box",
+        "dtype": str(space.dtype),
+        "shape": list(space.shape),
+        "low": space.low.tolist(),
+        "high": space.high.tolist(),
+    }
+    return told == ours
 
 
 def space_as_json(space: spaces.Box | spaces.Discrete) -> str:

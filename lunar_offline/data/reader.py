@@ -1,9 +1,12 @@
 """A Minari dataset -> Transitions. Never builds an env and never runs what a dataset names."""
 
+import errno
 import hashlib
+import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,14 @@ from lunar_offline.data.metadata import Metadata, read_metadata, space_as_json
 from lunar_offline.data.strict import Request
 from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import RefusedError
-from lunar_offline.files import one_line, sync_directory
+from lunar_offline.files import files_below, one_line, sync_directory
 from lunar_offline.transitions import Episode, Transitions
 
 HDF5 = "main_data.hdf5"
+METADATA = "metadata.json"
 STALE_SECONDS = 3600
+MIN_EPISODE_BYTES = 256  # headers alone
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +117,7 @@ def read_dataset(
     try:
         mapped = flat.open_flat(path, key, request.dtype, check=not trusted)
     except (OSError, ValueError, RefusedError):
-        mapped = _convert(request, path)
+        mapped = _convert(request, path, sha256)
     return OfflineDataset(dataset_id, metadata.env, mapped, metadata.values, sha256, path)
 
 
@@ -120,11 +126,19 @@ def _sha256(data: Path, kind: str) -> str:
     try:
         if kind == "hdf5":
             return file_sha256(data / HDF5)
-        files = sorted(path for path in data.rglob("*") if path.is_file() and path.parent != data)
-        listing = [f"{path.relative_to(data).as_posix()} {file_sha256(path)}" for path in files]
-        return hashlib.sha256("\n".join(listing).encode()).hexdigest()
+        listing = [
+            f"{path.relative_to(data).as_posix()} {file_sha256(path)}"
+            for path in _data_files(data, kind)
+        ]
+        return hashlib.sha256(os.fsencode("\n".join(listing))).hexdigest()
     except OSError as error:
         raise RefusedError(f"{error.filename}: {error.strerror}") from None
+
+
+def _data_files(data: Path, kind: str) -> list[Path]:
+    if kind == "hdf5":
+        return [data / HDF5]
+    return [path for path in files_below(data) if path != data / METADATA]
 
 
 def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]:
@@ -133,7 +147,12 @@ def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]
     of = [str(flat.FORMAT), sha256, str(env.observation_size), space_as_json(action)]
     key = hashlib.sha256("\n".join(of).encode()).hexdigest()
     hdf5 = metadata.format == "hdf5"
-    size = (data / HDF5).stat().st_size if hdf5 else metadata.steps * 256
+    size = sum(path.lstat().st_size for path in _data_files(data, metadata.format))
+    if metadata.steps > size or metadata.episodes * MIN_EPISODE_BYTES > size:
+        raise RefusedError(
+            f"{data}: {size:,} bytes cannot hold the {metadata.episodes:,} episodes and "
+            f"{metadata.steps:,} steps that {METADATA} says"
+        )
     seconds, memory = sandbox.limits(size, metadata.episodes)
     box = isinstance(action, spaces.Box)
     return key, Request(
@@ -152,13 +171,19 @@ def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]
     )
 
 
-def _convert(request: Request, path: Path) -> Flat:
-    """Make the flat file of a request and map it; where it cannot stay, it is removed again."""
+def _convert(request: Request, path: Path, sha256: str) -> Flat:
+    """Make the flat file of a request and map it; where it cannot stay, it is removed again.
+
+    It is named by the data's sha256, which is held against what was read: a file may have changed
+    meanwhile, and the manifest of a trusted one may not be its own.
+    """
     kept = True
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="making-", dir=path.parent))
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
         folder, kept = Path(tempfile.mkdtemp(prefix="lunar-offline-")), False
     made = folder / path.name
     try:
@@ -166,8 +191,11 @@ def _convert(request: Request, path: Path) -> Flat:
             sandbox.convert(request._replace(out=str(made)))
         except RefusedError as error:
             raise RefusedError(f"{request.data}: {one_line(error)}") from None
+        data = Path(request.data)
+        if _sha256(data.parent if request.format == "hdf5" else data, request.format) != sha256:
+            raise RefusedError(f"{data}: is not what its sha256 says, or changed while it was read")
         if kept:
-            made.replace(path)
+            _put(made, path)
             sync_directory(path.parent)
         return flat.open_flat(path if kept else made, request.key, request.dtype, check=False)
     finally:
@@ -176,8 +204,16 @@ def _convert(request: Request, path: Path) -> Flat:
             _remove_stale(path.parent)
 
 
+def _put(made: Path, path: Path) -> None:
+    try:
+        made.replace(path)
+    except IsADirectoryError:
+        raise RefusedError(f"{path}: a folder stands where the cache belongs; remove it") from None
+
+
 def _remove_stale(cache: Path) -> None:
     """Drop what a process left that was killed while it made a flat file."""
     for folder in cache.glob("making-*"):
-        if time.time() - folder.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process is done with its own
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -46,7 +47,9 @@ def convert(request: Request) -> None:
             raise RefusedError(f"takes more than {patience} s to read") from None
         finally:
             child.kill()
-    if child.returncode:
+    if child.returncode == -signal.SIGXCPU:
+        raise RefusedError(f"takes more than {request.seconds} s to read")
+    if child.returncode or not text:
         ended = f"signal {-child.returncode}" if child.returncode < 0 else "an error"
         raise RefusedError(f"broke the process that read it ({ended})")
     answer = json.loads(text)

@@ -98,15 +98,16 @@ def _limit(request: Request) -> None:
     """Let this process take no more time, memory and disk than the request says."""
     written = request.steps * (request.dtype.itemsize + 8) + request.episodes * 16 + (1 << 20)
     for what, most in (
-        (resource.RLIMIT_CPU, request.seconds),
+        (resource.RLIMIT_CPU, request.seconds),  # SIGXCPU, and a second later SIGKILL
         (resource.RLIMIT_AS, request.memory),
         (resource.RLIMIT_FSIZE, written),
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(what)[1]
+        spare = most + (what == resource.RLIMIT_CPU)
         if hard != resource.RLIM_INFINITY:
-            most = min(most, hard)
-        resource.setrlimit(what, (most, most))
+            most, spare = min(most, hard), min(spare, hard)
+        resource.setrlimit(what, (most, spare))
 
 
 def _convert(request: Request, read: Callable[[Request], Iterator[Raw]]) -> None:
@@ -151,13 +152,13 @@ def checked(raw: Raw, request: Request) -> Episode:
     ends = flags[0] | flags[1]
     if ends[:-1].any() or not ends[-1]:
         raise ValueError("its end flags are not at its last step alone")
-    seed = None if raw.seed < 0 else raw.seed
+    seed = None if raw.seed == NO_SEED else raw.seed
     return Episode(observations, actions, rewards, flags[0], flags[1], seed)
 
 
 def _field(raw: Raw, name: str, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
     value: NDArray[Any] = getattr(raw, name)
-    if value.dtype.kind not in kinds:
+    if value.dtype.kind not in kinds or value.dtype == np.float16:
         raise ValueError(f"{name} is of type {value.dtype}")
     if value.shape != shape:
         raise ValueError(f"{name} has shape {value.shape}, not {shape}")

@@ -21,15 +21,18 @@ def read(request: Request) -> Iterator[Raw]:
         ValueError: an episode is missing, or is not as Minari would have written it.
         RefusedError: a file is none.
     """
+    root = Path(request.data)
+    there = len(list(root.iterdir())) - 1  # beside metadata.json
+    if there != request.episodes:
+        raise ValueError(f"holds {there} episodes, metadata.json says {request.episodes}")
     for index in range(request.episodes):
-        folder = Path(request.data) / str(index)
         try:
-            yield _episode(folder)
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-            raise ValueError(f"episode {index}: {error}") from None
+            yield _episode(root / str(index), index)
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise ValueError(f"episode_{index}: {error}") from None
 
 
-def _episode(folder: Path) -> Raw:
+def _episode(folder: Path, index: int) -> Raw:
     files = [path for path in folder.iterdir() if path.suffix == ".arrow"]
     if len(files) != 1:
         raise ValueError(f"{len(files)} Arrow files, not one")
@@ -40,24 +43,30 @@ def _episode(folder: Path) -> Raw:
     return Raw(
         columns["observations"],
         *(columns[name][:-1] for name in FIELDS[1:]),
-        seed=_seed(folder / "metadata.json"),
+        seed=_seed(folder / "metadata.json", index),
     )
 
 
 def _values(table: pa.Table, name: str) -> NDArray:
+    if table.schema.names.count(name) != 1:
+        raise ValueError(f"{name} is missing, or stands twice")
     column = table.column(name).combine_chunks()
     column.validate(full=True)
-    if column.null_count:
+    width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else None
+    values = column if width is None else column.flatten()
+    if column.null_count or values.null_count:
         raise ValueError(f"{name} has missing values")
-    if pa.types.is_fixed_size_list(column.type):
-        width = column.type.list_size
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return column.to_numpy(zero_copy_only=False)
+    if not pa.types.is_primitive(values.type) or pa.types.is_temporal(values.type):
+        raise ValueError(f"{name} is of type {column.type}")
+    flat = values.to_numpy(zero_copy_only=False)
+    return flat if width is None else flat.reshape(len(column), width)
 
 
-def _seed(path: Path) -> int:
-    if not path.exists():
-        return NO_SEED
+def _seed(path: Path, index: int) -> int:
     values = strict_json(read_regular(path, MAX_BYTES))
-    seed = values.get("seed") if isinstance(values, dict) else None
-    return seed if type(seed) is int and 0 <= seed < 2**63 else NO_SEED
+    if not isinstance(values, dict) or values.get("id") != index:
+        raise ValueError(f"metadata.json: its id is not {index}")
+    seed = values.get("seed", NO_SEED)
+    if type(seed) is not int or seed < 0:
+        raise ValueError("metadata.json: its seed is not one integer, or negative")
+    return min(seed, NO_SEED)  # more bits than Minari draws: a seed not known

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lunar_offline.data.ids import datasets_root
+from lunar_offline.data.ids import local_ids
 from lunar_offline.data.metadata import read_metadata
 from lunar_offline.data.publish import METADATA_KEY
 from lunar_offline.data.reader import read_dataset
@@ -19,15 +19,11 @@ def list_datasets() -> list[dict[str, Any]]:
     Those that are damaged, or of another env, come with the reason in `refused` instead: one bad
     folder never breaks the listing.
     """
-    root = datasets_root()
     rows: list[dict[str, Any]] = []
-    for path in sorted(root.glob("**/data/metadata.json")):
-        folder = path.parents[1].relative_to(root)
-        if any(part.startswith(".") for part in folder.parts):
-            continue
-        row: dict[str, Any] = {"dataset_id": folder.as_posix()}
+    for dataset_id in local_ids():
+        row: dict[str, Any] = {"dataset_id": dataset_id}
         try:
-            metadata = read_metadata(row["dataset_id"])
+            metadata = read_metadata(dataset_id)
         except (RefusedError, UsageError) as error:
             rows.append(row | {"refused": str(error)})
             continue

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,9 @@ def verify_dataset(
 def _elsewhere(manifest: dict) -> str:
     from lunar_offline.experiment.provenance import machine
 
-    recorded = manifest.get("provenance", {}).get("machine", {}).get("platform")
+    recorded: Any = manifest
+    for key in ("provenance", "machine", "platform"):
+        recorded = recorded.get(key) if isinstance(recorded, dict) else None
     here = machine()["platform"]
     return "" if recorded in (None, here) else f" (recorded on {recorded}, replayed on {here})"
 

@@ -200,7 +200,7 @@ def test_metadata_that_is_none(data: Path, content: bytes) -> None:
 
 
 def test_a_file_that_is_not_hdf5(data: Path) -> None:
-    (data / "main_data.hdf5").write_bytes(b"no HDF5 at all")
+    (data / "main_data.hdf5").write_bytes(b"no HDF5 at all" * 1000)
     with pytest.raises(RefusedError, match=r"main_data\.hdf5: .*signature"):
         read_dataset("bad-v0")
     (data / "main_data.hdf5").unlink()

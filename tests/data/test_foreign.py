@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -141,3 +142,27 @@ def test_landers_in_arrow(random_episodes: dict[bool, list[Episode]], discrete: 
     part.write_bytes(part.read_bytes()[:-100])
     with pytest.raises(RefusedError, match=r"episode_2|episode 2"):
         read_dataset("lunar-arrow-v0")
+
+
+def test_what_minari_draws_and_renders_and_joins() -> None:
+    """Seeds of 64 bits, as its collector draws them; a spec with a render mode; combine; append."""
+    seeds = [2**64 - 2, 2**63]
+    flown = zip(_fly("LunarLander-v3", 2, 30), seeds, strict=True)
+    buffers = [replace(buffer, seed=seed) for buffer, seed in flown]
+    datasets_root().mkdir(parents=True)
+    env = gym.make("LunarLander-v3", render_mode="rgb_array")
+    first, second = (
+        minari.create_dataset_from_buffers(f"{name}-v0", buffers, env=env, description="x")
+        for name in ("a", "b")
+    )
+    env.close()
+    assert read_dataset("a-v0").seeds == seeds
+    minari.combine_datasets([first, second], "both-v0")
+    both = read_dataset("both-v0")
+    half = len(both.transitions) // 2
+    assert len(both.seeds) == 4
+    records = both.transitions.records
+    assert np.array_equal(records[:half], records[half:])
+    third = _fly("LunarLander-v3", 1, 30)[0]
+    second.update_dataset_from_buffer([replace(third, id=None)])
+    assert len(read_dataset("b-v0").seeds) == 3

@@ -1,0 +1,184 @@
+"""The commands on hostile datasets beside a good one: one line, exit code 3, nothing run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hostile_datasets import CASES, MARKER, manifest_file, metadata_file
+from lunar_offline_cli.app import main
+
+from lunar_offline.data.ids import datasets_root
+from lunar_offline.files import printable
+
+Run = Callable[..., tuple[int, str, str]]
+
+SHOWN = [
+    "discrete: hdf5 half",
+    "discrete: hdf5 a pipe",
+    "discrete: field in passwd",
+    "discrete: a name of control bytes",
+    "discrete: metadata deep",
+    "discrete: env id of control bytes",
+    "discrete: spaces missing and os system",
+    "discrete: dataset a link",
+    "manifest: hdf5 flipped bit",
+    "manifest: another name of control bytes",
+    "arrow: part half",
+]
+NO_ID = "is no dataset id"
+COMMANDS = {
+    "show": ["dataset", "show", "bad-v0"],
+    "show --json": ["dataset", "show", "bad-v0", "--json"],
+    "pack": ["dataset", "pack", "bad-v0"],
+    "verify": ["dataset", "verify", "bad-v0"],
+    "train": ["train", "--dataset", "bad-v0", "--rho", "1", "--out", "run"],
+}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lunar-offline", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def put(good_datasets: dict[str, Path]) -> Callable[[str], Path]:
+    def put(name: str) -> Path:
+        """Put a case's dataset under bad-v0, and the good one beside it."""
+        case, folder = CASES[name], datasets_root() / "bad-v0"
+        for kind, target in (("manifest", "good-v0"), (case.kind, "bad-v0")):
+            shutil.copytree(good_datasets[kind], datasets_root() / target)
+        _say_id(datasets_root() / "good-v0")
+        if case.kind != "manifest":
+            manifest_file(folder).unlink(missing_ok=True)
+        case.damage(folder)
+        return folder
+
+    return put
+
+
+def _say_id(folder: Path) -> None:
+    manifest_file(folder).unlink()
+    path = metadata_file(folder)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"dataset_id": folder.name}))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_hostile_dataset_gets_one_line(
+    run: Run, put: Callable[[str], Path], name: str, command: str
+) -> None:
+    folder = put(name)
+    code, out, err = run(*COMMANDS[command])
+    assert (code, out) == (3, "")
+    assert err.startswith("lunar-offline: ")
+    assert err.count("\n") == 1
+    assert err[:-1].isprintable()
+    reason = CASES[name].reason
+    if command == "verify" and CASES[name].kind != "manifest" and not folder.is_symlink():
+        reason = r"has no manifest\.json to be verified by"  # asked for before anything is read
+    assert re.search(reason, err)
+    assert not Path(MARKER).exists()
+    assert not Path("run").exists()
+
+
+def test_the_listing_shows_the_good_and_why_not_the_others(
+    run: Run, good_datasets: dict[str, Path]
+) -> None:
+    in_metadata = [name for name in CASES if name.startswith("discrete: ") and "metadata" in name]
+    in_metadata += ["discrete: env id of control bytes", "discrete: entry point os system"]
+    hostile = {}
+    for index, name in enumerate(in_metadata):
+        folder = datasets_root() / f"bad-v{index}"
+        shutil.copytree(good_datasets["discrete"], folder)
+        _say_id(folder)
+        try:
+            CASES[name].damage(folder)
+        except PermissionError:
+            shutil.rmtree(folder)  # only root makes devices
+            continue
+        if os.path.lexists(metadata_file(folder)):
+            hostile[folder.name] = CASES[name].reason
+    names = {"no id": NO_ID, "\x1b[2J\n-v0": NO_ID, "C:\\x-v0": NO_ID, "x": "has no version"}
+    for name in names:
+        shutil.copytree(good_datasets["discrete"], datasets_root() / name)
+    (datasets_root() / "link-v0").symlink_to("good-v0")
+    (datasets_root() / "itself-v0").symlink_to("itself-v0")
+    os.mkfifo(datasets_root() / "pipe-v0")
+    shutil.copytree(good_datasets["discrete"], datasets_root() / "good-v0")
+    _say_id(datasets_root() / "good-v0")
+
+    code, out, err = run("dataset", "list")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    rows = {line.split()[0]: line for line in lines}
+    assert re.search(r"^good-v0 +discrete +3 episodes +\d+ steps$", rows["good-v0"])
+    assert re.search("refused: .*leads elsewhere by a symbolic link", rows["link-v0"])
+    for name, reason in hostile.items():
+        assert re.search(f"refused: .*{reason}", rows[name])
+    for name, reason in names.items():
+        shown = next(line for line in lines if line.startswith(f"{printable(name)} "))
+        assert re.search(f"refused: .*{reason}", shown)
+    assert len(lines) == len(hostile) + len(names) + 2
+    assert not Path(MARKER).exists()
+    code, out, _ = run("dataset", "list", "--json")
+    assert code == 0
+    assert len(json.loads(out)) == len(lines)
+
+
+def test_folders_of_any_depth_are_listed(run: Run, good_datasets: dict[str, Path]) -> None:
+    shutil.copytree(good_datasets["manifest"], datasets_root() / "bad-v0")
+    deep = datasets_root()
+    try:
+        for _ in range(1400):
+            deep = deep / "d"
+            deep.mkdir()
+        code, out, err = run("dataset", "list")
+        assert (code, err) == (0, "")
+        assert out.startswith("bad-v0 ")
+        assert out.count("\n") == 1
+    finally:
+        subprocess.run(["rm", "-rf", datasets_root() / "d"], check=True)
+
+
+@pytest.mark.parametrize("kind", ["key", "value"])
+def test_what_a_file_says_of_itself_is_printable(
+    run: Run, good_datasets: dict[str, Path], kind: str
+) -> None:
+    folder = datasets_root() / "good-v0"
+    shutil.copytree(good_datasets["discrete"], folder)
+    _say_id(folder)
+    evil = "\x1b[2J\x07\n\udcff"
+    said = {evil: 1, "sha256": "0"} if kind == "key" else {"x": evil}
+    values = json.loads(metadata_file(folder).read_bytes())
+    values |= {"lunar_offline": said, "description": evil, "algorithm_name": evil}
+    metadata_file(folder).write_text(json.dumps(values))
+    code, out, err = run("dataset", "show", "good-v0")
+    assert (code, err) == (0, "")
+    assert all(line.isprintable() for line in out.splitlines())
+    # nothing that a file says stands for what was measured
+    assert "sha256               0\n" not in out
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], 5, "x", {"machine": []}, {"machine": {"platform": {}}}]
+)
+def test_provenance_of_any_kind_lets_verify_say_what_differs(
+    run: Run, good_datasets: dict[str, Path], value: object
+) -> None:
+    from lunar_offline.experiment.verify import _elsewhere
+
+    assert isinstance(_elsewhere({"provenance": value}), str)
