@@ -27,7 +27,7 @@ from lunar_offline.data.mixing import MixedSampler
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.data.replay import ReplayBuffer
 from lunar_offline.envs import lander
-from lunar_offline.seeding import Purpose, generator
+from lunar_offline.seeding import Purpose, Stream
 from lunar_offline.transitions import Transitions
 
 SIZES = (200_000, 2_000_000, 20_000_000)
@@ -83,11 +83,11 @@ def measure(path: Path) -> dict[str, float]:
     sampler = MixedSampler(((Transitions(flat.records), 154), (replay, 102)), dtype)
     np.add.reduce(flat.records["rewards"])  # the file's pages, once, as a long run touches them all
     before_kib = _resident()
-    lots = []
+    lots, draws = [], Stream(0, Purpose.BATCH)
     for lot in range(20):
         before = time.perf_counter()
         for index in range(BATCHES // 20):
-            sampler.sample(generator(0, Purpose.BATCH, lot * BATCHES + index))
+            sampler.sample(draws.at(lot * BATCHES + index))
         lots.append((time.perf_counter() - before) / (BATCHES // 20))
     after_kib = _resident()
     return {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lunar_offline.errors import UsageError
-from lunar_offline.seeding import Purpose, episode_seed, generator
+from lunar_offline.seeding import Purpose, Stream, episode_seed, generator
 
 
 def test_a_stream_is_a_function_of_its_three_keys() -> None:
@@ -27,6 +27,14 @@ def test_philox_matches_a_reference_vector() -> None:
         "0xd7e772cee186176b",
         "0x7e68b68aec7ba23b",
     ]
+
+
+def test_a_stream_gives_the_bits_of_its_generators() -> None:
+    stream = Stream(3, Purpose.BATCH)
+    for counter in (5, 0, 6, 5, 2**40):
+        one, other = generator(3, Purpose.BATCH, counter), stream.at(counter)
+        assert np.array_equal(one.integers(7, size=3), other.integers(7, size=3))  # half a word
+        assert np.array_equal(one.random(9), other.random(9))
 
 
 def test_the_numbers_of_published_artifacts_stay() -> None:

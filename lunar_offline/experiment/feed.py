@@ -22,7 +22,7 @@ from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.density import DensityRatio
 from lunar_offline.learn.learner import Batch, load_state, named_state, to_device
 from lunar_offline.learn.policies import ActionSpec
-from lunar_offline.seeding import Purpose, generator
+from lunar_offline.seeding import Purpose, Stream
 from lunar_offline.transitions import Transitions
 
 REFRESH_EVERY = 1_000
@@ -50,6 +50,7 @@ class Feed:
     ) -> None:
         self._config, self._env, self._device = config, env, device
         dtype = env.transition_dtype()
+        self._draws = Stream(config.seed, Purpose.BATCH)
         self.replay = ReplayBuffer(config.buffer_size, dtype)
         offline = dataset if dataset is not None else Transitions(np.empty(0, dtype))
         self._online: MixedSampler | SharedBufferSampler
@@ -84,8 +85,7 @@ class Feed:
 
     def batch(self, update_step: int, *, online: bool) -> Batch:
         """Draw the batch of an update: of the mix, or of the dataset alone."""
-        rng = generator(self._config.seed, Purpose.BATCH, update_step)
-        drawn = (self._online if online else self._offline).sample(rng)
+        drawn = (self._online if online else self._offline).sample(self._draws.at(update_step))
         rows, n_offline = drawn.transitions, drawn.n_offline
         everything = self._config.penalised_rows == "all"
         batch = to_batch(rows, len(rows) if everything else n_offline, self._device)

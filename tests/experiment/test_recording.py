@@ -69,17 +69,19 @@ def test_a_stopped_run_records_every_episode_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(Path("elsewhere").absolute()))
     training = start(RECIPE.training(), Path("run"))
 
-    def stop(**_: object) -> None:
+    update = training._update
+
+    def stop(*, online: bool) -> None:
         if training.episode == 3:
             raise KeyboardInterrupt
+        update(online=online)
 
-    monkeypatch.setattr(training, "_update", stop)
-    with pytest.raises(KeyboardInterrupt):
-        training.train()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_update", stop)
+        with pytest.raises(KeyboardInterrupt):
+            training.train()
     journal = datasets_root() / FOLDER / "lunar-replay-v0" / "episodes"
     assert len(list(journal.iterdir())) == 3
-    monkeypatch.undo()
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(Path("elsewhere").absolute()))
     resume(Path("run")).train()
     assert read_dataset("lunar-replay-v0").sha256 == whole
 
