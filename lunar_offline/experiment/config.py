@@ -181,17 +181,17 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> Self:
         """Build from plain values. Raises UsageError for unknown keys and wrong types."""
-        plain = _typed(cls, values, source)
+        plain = check_types(cls, values, source)
         agent = plain.pop("agent", {})
         if not isinstance(agent, Mapping):
             raise UsageError(f"{source}: agent is not a table")
-        agent = _typed(AgentConfig, agent, f"{source} [agent]")
+        agent = check_types(AgentConfig, agent, f"{source} [agent]")
         if "hidden" in agent:
             agent["hidden"] = tuple(agent["hidden"])
         return cls(**plain, agent=AgentConfig(**agent))
 
 
-def _typed(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def check_types(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Check keys and value types against a dataclass; integers pass where floats are wanted."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
     checked: dict[str, Any] = {}

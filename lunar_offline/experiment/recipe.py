@@ -10,8 +10,7 @@ from lunar_offline import envs
 from lunar_offline.data.ids import parse_id
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
-from lunar_offline.experiment.config import TrainConfig, read_toml
-from lunar_offline.experiment.config import _typed as check_types
+from lunar_offline.experiment.config import TrainConfig, check_types, read_toml
 from lunar_offline.experiment.resources import resources
 from lunar_offline.seeding import check_seed
 
