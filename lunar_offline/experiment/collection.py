@@ -102,10 +102,8 @@ def follow(
     torch.set_num_threads(1)
     crew, dataset_id = muster(recipe), recipe.dataset
     asked = crew.recipe(recipe.seed)
-    if is_there(dataset_id, asked):
-        there = read_dataset(dataset_id)
-        check_bytes(recipe, there.sha256, other_bytes=other_bytes)
-        return describe(dataset_id, there.episodes(), there=True)
+    if found := standing(recipe, asked, other_bytes=other_bytes):
+        return found
     with open_journal(dataset_id, _without_last_count(asked)) as journal:
         missing = [index for index in range(crew.episodes) if index not in journal]
         observer.phase("collecting", crew.episodes, crew.episodes - len(missing))
@@ -149,6 +147,24 @@ def _without_last_count(asked: dict[str, Any]) -> dict[str, Any]:
     *before, last = asked["sources"]
     open_end = {key: value for key, value in last.items() if key != "episodes"}
     return asked | {"sources": [*before, open_end]}
+
+
+def standing(recipe: Recipe, asked: dict[str, Any], *, other_bytes: bool) -> Collected | None:
+    """Return the recipe's dataset if it stands already; None where its id is free.
+
+    Args:
+        recipe: gives the id and the sha256.
+        asked: what the manifest's recipe must be.
+        other_bytes: take another sha256.
+
+    Raises:
+        RefusedError: another recipe's dataset stands there, or one of another sha256.
+    """
+    if not is_there(recipe.dataset, asked):
+        return None
+    there = read_dataset(recipe.dataset)
+    check_bytes(recipe, there.sha256, other_bytes=other_bytes)
+    return describe(recipe.dataset, there.episodes(), there=True)
 
 
 def check_bytes(recipe: Recipe, sha256: str, *, other_bytes: bool) -> None:

@@ -1,11 +1,11 @@
 """A recipe -> its dataset, whether policies fly it or a training run does."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
 
 from lunar_offline.data.ids import FOLDER, datasets_root
-from lunar_offline.data.reader import read_dataset
-from lunar_offline.experiment.collection import Collected, check_bytes, describe, follow, is_there
+from lunar_offline.experiment.collection import Collected, check_bytes, follow, standing
 from lunar_offline.experiment.launch import resume, start
 from lunar_offline.experiment.progress import Observer
 from lunar_offline.experiment.recipe import Recipe
@@ -32,14 +32,15 @@ def remake(
     """
     if not recipe.train:
         return follow(recipe, workers=workers, other_bytes=other_bytes, observer=observer)
-    config, dataset_id = recipe.training(), recipe.dataset
-    there = is_there(dataset_id, recipe_of(config))
-    if not there:
-        out = datasets_root() / FOLDER / "runs" / dataset_id
-        training = resume(out, observer) if out.is_dir() else start(config, out, observer)
-        training.check_recorded = partial(check_bytes, recipe, other_bytes=other_bytes)
-        training.train()
-        shutil.rmtree(out)
-    dataset = read_dataset(dataset_id)
-    check_bytes(recipe, dataset.sha256, other_bytes=other_bytes)
-    return describe(dataset_id, dataset.episodes(), there=there)
+    config = recipe.training()
+    asked = recipe_of(config)
+    if found := standing(recipe, asked, other_bytes=other_bytes):
+        return found
+    out = datasets_root() / FOLDER / "runs" / recipe.dataset
+    training = resume(out, observer) if out.is_dir() else start(config, out, observer)
+    training.check_recorded = partial(check_bytes, recipe, other_bytes=other_bytes)
+    training.train()
+    shutil.rmtree(out)
+    made = standing(recipe, asked, other_bytes=other_bytes)
+    assert made is not None
+    return replace(made, was_there=False)
