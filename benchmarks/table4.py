@@ -1,0 +1,99 @@
+"""The CQL paper's Table 4 and rankings, on our tiers: what a penalty predicts, and what it gets.
+
+    lunar-offline collect --recipe lunar-random-v0    # and lunar-medium-v0, lunar-sac-v0
+    python benchmarks/table4.py --seeds 3
+
+Offline runs (rho 1), preset `best`, 5,000 updates. `gap` is the predicted soft value less the true
+discounted soft return of the stochastic policy, over held-out initial states and over states within
+the dataset's episodes; `mean` the return of 200 held-out episodes. Each is a mean over seeds with a
+95% bootstrap interval. The same command continues where it stopped, and writes results/table4.json.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pairing import write
+
+from lunar_offline.experiment.config import merge
+from lunar_offline.experiment.diagnose import diagnose
+from lunar_offline.experiment.progress import Silent
+from lunar_offline.experiment.stats import bootstrap
+from lunar_offline.experiment.sweep import Job, LocalPool, plan, sweep
+
+TIERS = ("lunar-random-v0", "lunar-medium-v0", "lunar-sac-v0")
+SHORT = {"rho": 1.0, "updates": 5_000, "evaluation_episodes": 200}
+METHODS: dict[str, dict[str, Any]] = {
+    "CQL(H)": {},
+    "CQL(rho)": {"penalty": "cql-rho"},
+    "Eq. 1": {"penalty": "eq1"},
+    "no penalty, 2 critics": {"penalty": "none"},
+    "no penalty, 4 critics": {"penalty": "none", "agent": {"n_critics": 4}},
+    "BC": {"algorithm": "bc"},
+}
+
+
+def jobs_of(root: Path, seeds: int) -> dict[tuple[str, str], list[Job]]:
+    """Resolve the runs of each tier and method."""
+    return {
+        (tier, name): plan(
+            root / tier / name.replace(" ", "-").replace(",", ""),
+            {"dataset": [tier]},
+            seeds,
+            file=merge(SHORT, change),
+        )
+        for tier in TIERS
+        for name, change in METHODS.items()
+    }
+
+
+def estimate(values: list[float]) -> dict[str, float]:
+    """Return the mean over seeds and its interval."""
+    found = bootstrap(np.mean, np.array(values))
+    return {key: round(value, 1) for key, value in found._asdict().items()}
+
+
+def row(tier: str, name: str, jobs: list[Job]) -> dict[str, Any]:
+    """Diagnose the finished runs of a tier and method."""
+    done = [job for job in jobs if job.finished]
+    result: dict[str, Any] = {"tier": tier, "method": name, "seeds": len(done)}
+    if not done:
+        return result
+    result["mean"] = estimate(
+        [json.loads((job.path / "evaluation.json").read_text())["mean"] for job in done]
+    )
+    if METHODS[name].get("algorithm") == "bc":
+        return result
+    found = [diagnosis(job.path) for job in done]
+    for kind in found[0]:
+        for key in ("predicted", "true", "gap"):
+            result[f"{kind}_{key}"] = estimate([each[kind][key] for each in found])
+    return result
+
+
+def diagnosis(run: Path) -> dict[str, dict[str, float]]:
+    """Return a run's diagnosis, made once."""
+    path = run / "diagnosis.json"
+    return json.loads(path.read_text()) if path.is_file() else diagnose(run)
+
+
+def main() -> None:
+    """Run what is not finished and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--out", type=Path, default=Path("runs/table4"))
+    options = parser.parse_args()
+    planned = jobs_of(options.out, options.seeds)
+    # seed by seed, so that a stopped sweep has whole rows
+    jobs = [group[seed] for seed in range(options.seeds) for group in planned.values()]
+    failed = sweep(jobs, LocalPool(options.jobs), Silent())
+    rows = [row(tier, name, group) for (tier, name), group in planned.items()]
+    write("table4", {"protocol": SHORT, "rows": rows, "failed": failed})
+
+
+if __name__ == "__main__":
+    main()
