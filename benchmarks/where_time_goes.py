@@ -24,7 +24,8 @@ import ours
 from lunar_offline import envs
 from lunar_offline.data.mixing import MixedSampler, split_batch
 from lunar_offline.data.replay import ReplayBuffer
-from lunar_offline.experiment.config import TrainConfig, preset_values
+from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.presets import preset_values
 from lunar_offline.experiment.train import to_batch
 from lunar_offline.learn.agent import Agent
 from lunar_offline.learn.policies import ActionSpec, act

@@ -10,8 +10,9 @@ from serve import serve
 
 from lunar_offline import envs
 from lunar_offline.data.mixing import MixedSampler
-from lunar_offline.experiment.config import TrainConfig, preset_values
+from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.feed import to_batch
+from lunar_offline.experiment.presets import preset_values
 from lunar_offline.learn.agent import Agent
 from lunar_offline.learn.learner import AgentConfig
 from lunar_offline.learn.memory import keep_freed_memory

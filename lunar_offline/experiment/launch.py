@@ -10,10 +10,11 @@ from lunar_offline.data.reader import OfflineDataset, read_dataset
 from lunar_offline.data.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
-from lunar_offline.experiment.config import TrainConfig, merge, preset_values
+from lunar_offline.experiment.config import TrainConfig, merge
 from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
 from lunar_offline.experiment.options import check_exclusive
+from lunar_offline.experiment.presets import preset_values
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.provenance import differences, provenance
 from lunar_offline.experiment.recording import check_recording

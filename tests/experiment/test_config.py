@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from lunar_offline.errors import UsageError
-from lunar_offline.experiment.config import TrainConfig, merge, preset_values, read_toml
+from lunar_offline.experiment.config import TrainConfig, merge, read_toml
+from lunar_offline.experiment.presets import preset_values
 
 
 def config(**values) -> TrainConfig:
