@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lunar_offline.learn import losses
 from lunar_offline.learn.adam import Adam
+from lunar_offline.learn.critics import Values
 from lunar_offline.learn.learner import (
     AgentConfig,
     Batch,
@@ -18,7 +19,6 @@ from lunar_offline.learn.learner import (
     named_state,
     to_device,
 )
-from lunar_offline.learn.networks import Values
 from lunar_offline.learn.noise import Noise, draw
 from lunar_offline.learn.penalties import Penalty, calibrate
 from lunar_offline.learn.policies import (

@@ -14,7 +14,8 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, Ensemble, Layout
+from lunar_offline.learn.critics import ContinuousCritic, DiscreteCritic
+from lunar_offline.learn.networks import Ensemble, Layout
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -5.0, 2.0
 ACTION_LIMIT = 1.0 - 1e-5

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from lunar_offline.learn import networks
-from lunar_offline.learn.networks import ContinuousCritic, DiscreteCritic, Ensemble, Layout
+from lunar_offline.learn.critics import ContinuousCritic, DiscreteCritic
+from lunar_offline.learn.networks import Ensemble, Layout
 from lunar_offline.seeding import Purpose, generator
 
 
