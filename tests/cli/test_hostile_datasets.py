@@ -5,13 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hostile_datasets import CASES, MARKER, manifest_file, metadata_file
-from lunar_offline_cli.app import main
 
 from lunar_offline.data.ids import datasets_root
 from lunar_offline.files import printable
@@ -39,18 +37,6 @@ COMMANDS = {
     "verify": ["dataset", "verify", "bad-v0"],
     "train": ["train", "--dataset", "bad-v0", "--rho", "1", "--out", "run"],
 }
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lunar-offline", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
