@@ -47,7 +47,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if not 1 <= self.episodes <= MAX_EPISODES:
-            raise UsageError(f"episodes {self.episodes!s:.40}: 1 .. {MAX_EPISODES}")
+            raise UsageError(
+                f"episodes {self.episodes!s:.40}: at least one, at most {MAX_EPISODES}"
+            )
         check_sha256("policy_sha256", self.policy_sha256)
 
 

@@ -83,9 +83,12 @@ def test_other_bytes_than_the_recipes_are_refused() -> None:
     [
         (("seed", "sed"), r"unknown key 'sed'; did you mean 'seed'\?"),
         (("episodes = 3", "episode = 3"), r"\[\[sources\]\]: unknown key 'episode'"),
-        (("episodes = 3", "episodes = 0"), r"episodes 0: 1 \.\. 10000000"),
+        (("episodes = 3", "episodes = 0"), "episodes 0: at least one"),
         (("episodes = 3", "episodes = 3.5"), "episodes is not of type int"),
-        (("episodes = 3", f"episodes = {10**30}"), r"episodes 1000.*: 1 \.\. 10000000"),
+        (
+            ("episodes = 3", f"episodes = {10**30}"),
+            "episodes 1000.*: at least one, at most 10000000",
+        ),
         (("episodes = 3", "episodes = 9_999_999"), "episodes: at most 10000000 together"),
         (("episodes = 3", 'policy_sha256 = "ABC"'), "policy_sha256 is not 64 hexadecimal digits"),
         (("seed = 4", 'sha256 = "x"'), "sha256 is not 64 hexadecimal digits"),

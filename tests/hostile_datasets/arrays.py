@@ -98,8 +98,9 @@ def _other_bits(name: str, plain: str, other: str) -> Damage:
     """Change a field's type where it stands in the file, to one of the same size."""
 
     def damage(folder: Path) -> None:
-        with h5py.File(hdf5_file(folder)) as file:
-            at = h5py.h5o.get_info(file["episode_1"][name].id).addr
+        low: Any = h5py  # its low-level modules have no types
+        with low.File(hdf5_file(folder)) as file:
+            at = low.h5o.get_info(file["episode_1"][name].id).addr
         content = bytearray(hdf5_file(folder).read_bytes())
         at = content.index(bytes.fromhex(plain), at)
         content[at : at + len(plain) // 2] = bytes.fromhex(other)
