@@ -104,7 +104,12 @@ def regular_file(path: Path) -> Iterator[tuple[BufferedReader, int]]:
     except OSError as error:
         raise RefusedError(f"{path}: {error.strerror}") from None
     with os.fdopen(descriptor, "rb") as file:
-        yield file, os.fstat(descriptor).st_size
+        try:
+            yield file, os.fstat(descriptor).st_size
+        except OSError as error:
+            if error.filename is not None:  # of another file
+                raise
+            raise RefusedError(f"{path}: {error.strerror}") from None
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -1,5 +1,6 @@
 """The Typer app: groups the commands and turns errors into one line and an exit code."""
 
+import errno
 import signal
 from typing import Annotated, Any, NoReturn
 
@@ -75,7 +76,8 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 1)
+        code = 2 if error.errno == errno.ENAMETOOLONG else 1
+        _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), code)
     except Exception as error:
         if not isinstance(error, ClickError):
             raise

@@ -12,9 +12,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from lunar_offline.files import write_atomic
 from lunar_offline.transitions import Episode
 
 DIGEST_BYTES = 32
+RECIPE = "recipe.json"
 
 
 class Journal:
@@ -91,7 +92,7 @@ class Journal:
 
     def discard(self) -> None:
         """Drop the journal, once its dataset stands."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
     def _file(self, index: int) -> Path:
         return self.path / "episodes" / f"{index:08d}"
@@ -112,6 +113,33 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
     parse_id(dataset_id)
     path = datasets_root() / FOLDER / dataset_id
     (path / "episodes").mkdir(parents=True, exist_ok=True)
+    with _locked(path, dataset_id) as lock:
+        text = json.dumps(dict(recipe), sort_keys=True)
+        stored = path / RECIPE
+        if not stored.is_file():
+            write_atomic(stored, text.encode())
+        elif stored.read_text(encoding="utf-8") != text:
+            raise RefusedError(
+                f"dataset {dataset_id} was begun with another recipe; go on with that one, choose "
+                f"another --dataset, or remove {path}"
+            )
+        for leftover in (*path.glob(".*.tmp"), *(path / "episodes").glob(".*.tmp")):
+            leftover.unlink()
+        journal = Journal(path)
+        yield journal
+        os.fsync(lock.fileno())
+
+
+def discard_leftover(dataset_id: str) -> None:
+    """Drop the journal of a dataset that stands, if a crash came before that; not one in use."""
+    path = datasets_root() / FOLDER / dataset_id
+    if path.is_dir():
+        with suppress(RefusedError), _locked(path, dataset_id):
+            _remove(path)
+
+
+@contextmanager
+def _locked(path: Path, dataset_id: str) -> Iterator[BinaryIO]:
     with (path / "lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,17 +149,14 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
             raise RefusedError(
                 f"dataset {dataset_id} is being recorded by another process"
             ) from None
-        text = json.dumps(dict(recipe), sort_keys=True)
-        stored = path / "recipe.json"
-        if not stored.is_file():
-            write_atomic(stored, text.encode())
-        elif stored.read_text(encoding="utf-8") != text:
-            raise RefusedError(
-                f"dataset {dataset_id} was begun with another recipe; go on with that one, choose "
-                f"another --dataset, or remove {path}"
-            )
-        for leftover in (path / "episodes").glob(".*.tmp"):
-            leftover.unlink()
-        journal = Journal(path)
-        yield journal
-        os.fsync(lock.fileno())
+        yield lock
+
+
+def _remove(path: Path) -> None:
+    """Remove a journal, its recipe last: episodes without one would be taken for another's."""
+    for name in ("episodes", "staging"):
+        shutil.rmtree(path / name, ignore_errors=True)
+    for name in (RECIPE, "lock"):
+        (path / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        path.rmdir()  # unless journals of other ids lie below it

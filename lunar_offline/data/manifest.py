@@ -88,6 +88,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     for name, entry in files.items():
         if not {"", ".", ".."}.isdisjoint(name.split("/")):
             raise RefusedError(f"{path}: {printable(name[:80])!r} leads out of the dataset")
+        if name == MANIFEST:
+            raise RefusedError(f"{path}: lists itself, whose sha256 nobody can know")
         sha256 = entry.get("sha256") if isinstance(entry, dict) else None
         if not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
             raise RefusedError(f"{path}: has no sha256 of {printable(name[:80])}")

@@ -13,7 +13,7 @@ from typing import Any
 from lunar_offline.data.ids import FOLDER, check_free, datasets_root
 from lunar_offline.data.manifest import CARD, file_sha256, write_manifest
 from lunar_offline.envs import EnvInfo
-from lunar_offline.files import sync_directory, sync_tree, write_atomic
+from lunar_offline.files import named_errors, sync_directory, sync_tree, write_atomic
 from lunar_offline.transitions import Episode
 
 METADATA_KEY = "lunar_offline"
@@ -126,7 +126,7 @@ def _check_room(folder: Path, episodes: Sequence[Episode]) -> None:
     size = sum(getattr(e, name).nbytes for e in episodes for name in fields)
     size += HDF5_BYTES_PER_EPISODE * len(episodes)
     room, chunk = folder / "room", bytes(1 << 20)
-    with room.open("wb") as file:
+    with named_errors(room), room.open("wb") as file:
         for _ in range(size // len(chunk) + 1):
             file.write(chunk)
         file.flush()

@@ -31,6 +31,21 @@ def convert(request: Request) -> None:
         RefusedError: the data are not what they must be, or reading them broke the reader.
         OSError: the cache could not be written.
     """
+    returncode, text = _answer(request)
+    if returncode == -signal.SIGXCPU:
+        raise RefusedError(f"takes more than {request.seconds} s to read")
+    if returncode or not text:
+        ended = f"signal {-returncode}" if returncode < 0 else "an error"
+        raise RefusedError(f"broke the process that read it ({ended})")
+    answer = json.loads(text)
+    if "refused" in answer:
+        raise RefusedError(answer["refused"])
+    if "failed" in answer:
+        raise LunarOfflineError(f"{request.out}: {answer['failed']}")
+
+
+def _answer(request: Request) -> tuple[int, str]:
+    """Return the exit status of the process that reads, and what it said."""
     patience = PATIENCE * request.seconds
     with subprocess.Popen(
         [sys.executable, "-P", "-c", START],
@@ -47,16 +62,7 @@ def convert(request: Request) -> None:
             raise RefusedError(f"takes more than {patience} s to read") from None
         finally:
             child.kill()
-    if child.returncode == -signal.SIGXCPU:
-        raise RefusedError(f"takes more than {request.seconds} s to read")
-    if child.returncode or not text:
-        ended = f"signal {-child.returncode}" if child.returncode < 0 else "an error"
-        raise RefusedError(f"broke the process that read it ({ended})")
-    answer = json.loads(text)
-    if "refused" in answer:
-        raise RefusedError(answer["refused"])
-    if "failed" in answer:
-        raise LunarOfflineError(f"{request.out}: {answer['failed']}")
+    return child.returncode, text
 
 
 def _environment() -> dict[str, str]:

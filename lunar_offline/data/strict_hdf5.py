@@ -18,7 +18,7 @@ from lunar_offline.files import one_line
 # h5py's low-level modules have no types
 low: Any = h5py
 h5a, h5d, h5f, h5g, h5l = low.h5a, low.h5d, low.h5f, low.h5g, low.h5l
-h5o, h5p, h5s = low.h5o, low.h5p, low.h5s
+h5o, h5p, h5s, h5t = low.h5o, low.h5p, low.h5s, low.h5t
 
 LAYOUTS = {h5d.COMPACT, h5d.CONTIGUOUS, h5d.CHUNKED}
 NAMES = {name.encode() for name in (*FIELDS, "infos")}
@@ -134,8 +134,12 @@ class _Reader:
         for known, dtype in self._types:
             if kind.equal(known):
                 return dtype
-        self._types = [*self._types[-7:], (kind, data.dtype)]
-        return data.dtype
+        dtype = data.dtype
+        # numbers of other bits than NumPy's would be read as what they are not
+        if dtype.kind in "fiub" and not kind.equal(h5t.py_create(dtype, logical=True)):
+            raise ValueError(f"an array has an unusual type, which is not quite {dtype}")
+        self._types = [*self._types[-7:], (kind, dtype)]
+        return dtype
 
     def _values(
         self, data: Any, plist: Any, dtype: np.dtype, shape: tuple[int, ...], size: int

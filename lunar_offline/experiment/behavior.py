@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.evaluate import policy_act
 from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.resources import resources
+from lunar_offline.files import printable
 
 TIERS = ("expert", "medium", "random")
 THRESHOLDED = "thresholded:"
@@ -99,11 +101,13 @@ def policy_path(name: str) -> Path:
         UsageError: there is neither.
     """
     path = Path(name)
-    if path.is_dir():
-        path = path / "policy.safetensors"
+    with suppress(OSError):  # a name too long
+        if path.is_dir():
+            path = path / "policy.safetensors"
     if not os.path.lexists(path):
         raise UsageError(
-            f"no policy {name!r}: give {', '.join(TIERS)}, a run directory or a .safetensors file"
+            f"no policy {name[:80]!r}: give {', '.join(TIERS)}, a run directory or a .safetensors "
+            "file"
         )
     return path
 
@@ -125,9 +129,10 @@ def behavior_policy(
         RefusedError: the file is no whole policy.
     """
     if name.startswith(THRESHOLDED):
-        inner = behavior_policy(
-            name.removeprefix(THRESHOLDED), discrete=False, stochastic=stochastic
-        )
+        flown = name.removeprefix(THRESHOLDED)
+        if flown.startswith(THRESHOLDED):
+            raise UsageError(f"policy {name[:80]!r}: {THRESHOLDED} stands twice")
+        inner = behavior_policy(flown, discrete=False, stochastic=stochastic)
         return replace(inner, name=name, act=thresholded(inner.act), env=lander(discrete=True))
     if name == "random":
         env = env or lander(discrete=discrete is not False)
@@ -143,7 +148,7 @@ def behavior_policy(
     if discrete is not None and stored.env.discrete != discrete:
         raise UsageError(f"policy {name!r} flies {stored.env.action_name} actions")
     return BehaviorPolicy(
-        name=name if name in TIERS else path.stem,
+        name=name if name in TIERS else printable(path.stem),
         act=policy_act(stored.policy, stochastic=stochastic),
         env=stored.env,
         algorithm="lunar_offline/" + str(stored.provenance.get("algorithm", "sac")).upper(),

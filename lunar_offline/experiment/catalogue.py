@@ -1,5 +1,6 @@
 """What local datasets hold, told without running anything that they name."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def show_dataset(dataset_id: str, env: EnvInfo | None = None) -> dict[str, Any]:
     returns = dataset.episode_returns()
     lengths = np.diff(dataset.transitions.episode_ends(), prepend=0)
     ours = dataset.metadata.get(METADATA_KEY)
+    # 1e400 and NaN, which no JSON has, become words
+    ours = json.loads(json.dumps(ours), parse_constant=str)
     return {
         # first, so that nothing of the file's own can stand for what was measured
         **(ours if isinstance(ours, dict) else {}),

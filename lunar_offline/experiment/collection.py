@@ -11,7 +11,7 @@ import torch
 
 from lunar_offline.data.collect import collect
 from lunar_offline.data.ids import check_free, dataset_path
-from lunar_offline.data.journal import open_journal
+from lunar_offline.data.journal import discard_leftover, open_journal
 from lunar_offline.data.manifest import read_manifest
 from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.data.reader import read_dataset
@@ -103,6 +103,7 @@ def follow(
     crew, dataset_id = muster(recipe), recipe.dataset
     asked = crew.recipe(recipe.seed)
     if found := standing(recipe, asked, other_bytes=other_bytes):
+        discard_leftover(dataset_id)
         return found
     with open_journal(dataset_id, _without_last_count(asked)) as journal:
         missing = [index for index in range(crew.episodes) if index not in journal]

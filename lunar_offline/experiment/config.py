@@ -24,7 +24,10 @@ from lunar_offline.seeding import check_seed
 
 RHO_MODES = ("batch", "buffer")
 PENALISED_ROWS = ("offline", "all")
-MAX_TOML_BYTES = 1 << 20
+MAX_TOML_BYTES = 1 << 17
+MAX_TOML_DOTS = 100  # on a line: what tomllib needs for a dotted key grows with their square
+MAX_TOML_DEPTH = 16
+MAX_TOML_BITS = 10_000  # of an integer: Python writes no much longer ones in decimals
 
 
 @dataclass(frozen=True)
@@ -115,8 +118,7 @@ class TrainConfig:
         ):
             if value not in choices:
                 raise UsageError(f"{name} {value!r} is not one of {', '.join(choices)}")
-        if self.dataset_sha256 and not re.fullmatch("[0-9a-f]{64}", self.dataset_sha256):
-            raise UsageError("dataset_sha256 is not 64 hexadecimal digits, in lower case")
+        check_sha256("dataset_sha256", self.dataset_sha256)
         check_ranges(self)
         if self.rho_mode == "buffer":
             buffer_mode_episodes(self.rho, self.online_episodes)
@@ -191,15 +193,22 @@ class TrainConfig:
         return cls(**plain, agent=AgentConfig(**agent))
 
 
+def check_sha256(name: str, value: str) -> None:
+    """Raise UsageError unless a value is a sha256 as this project writes it, or empty."""
+    if value and not re.fullmatch("[0-9a-f]{64}", value):
+        raise UsageError(f"{name} is not 64 hexadecimal digits, in lower case")
+
+
 def check_types(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Check keys and value types against a dataclass; integers pass where floats are wanted."""
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
+    for key in values:
         if key not in fields:
             near = difflib.get_close_matches(key[:80], fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"{source}: unknown key {key!r:.80}{hint}")
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
         wanted = fields[key].type
         if wanted is float and type(value) is int and abs(value) < 2**1000:
             value = float(value)
@@ -219,7 +228,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it is missing, no regular file, too large, or not TOML.
     """
     try:
-        return tomllib.loads(read_regular(path, MAX_TOML_BYTES).decode())
+        text = read_regular(path, MAX_TOML_BYTES).decode()
+        if any(line.count(".") > MAX_TOML_DOTS for line in text.split("\n")):
+            raise ValueError(f"a line of more than {MAX_TOML_DOTS} dots")
+        values = tomllib.loads(text)
+        _check_plain(values)
+        return values
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except RefusedError as error:
@@ -228,6 +242,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: TOML nested too deep") from None
     except ValueError as error:  # not UTF-8, not TOML, or an integer of too many digits
         raise UsageError(f"{path}: {error}") from None
+
+
+def _check_plain(values: dict[str, Any]) -> None:
+    """Raise ValueError for what could not even be printed."""
+    waiting: list[tuple[Any, int]] = [(values, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_TOML_DEPTH:
+            raise ValueError("TOML nested too deep")
+        if type(value) is int and value.bit_length() > MAX_TOML_BITS:
+            raise ValueError(f"an integer of more than {MAX_TOML_BITS:,} bits")
+        if isinstance(value, dict | list):
+            inside = value.values() if isinstance(value, dict) else value
+            waiting += [(member, depth + 1) for member in inside]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What a dataset is made of: env, policies, seed, episodes, and the bytes that come of it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,24 @@ from lunar_offline import envs
 from lunar_offline.data.ids import parse_id
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
-from lunar_offline.experiment.config import TrainConfig, check_types, read_toml
+from lunar_offline.experiment.config import TrainConfig, check_sha256, check_types, read_toml
 from lunar_offline.experiment.resources import resources
 from lunar_offline.seeding import check_seed
+
+MAX_EPISODES = 10_000_000
+
+
+def _list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(member, kind) for member in value)
+
+
+# what is no plain type, and so not checked as one
+SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "also": (partial(_list_of, str), "a list of ids"),
+    "sources": (partial(_list_of, dict), "a list of tables"),
+    "train": (lambda value: isinstance(value, dict), "a table"),
+    "discrete": (lambda value: isinstance(value, bool), "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,13 @@ class Source:
     policy: str = "expert"
     episodes: int = 800
     policy_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.episodes <= MAX_EPISODES:
+            raise UsageError(
+                f"episodes {self.episodes!s:.40}: at least one, at most {MAX_EPISODES}"
+            )
+        check_sha256("policy_sha256", self.policy_sha256)
 
 
 @dataclass(frozen=True)
@@ -56,13 +79,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        check_sha256("sha256", self.sha256)
         for dataset_id in (self.dataset, *self.also):
             parse_id(dataset_id)
         if bool(self.sources) == bool(self.train):
             raise UsageError("a recipe has either [[sources]] or [train]")
-        for source in self.sources:
-            if source.episodes < 1:
-                raise UsageError(f"episodes {source.episodes}: at least one")
+        if sum(source.episodes for source in self.sources) > MAX_EPISODES:
+            raise UsageError(f"episodes: at most {MAX_EPISODES} together")
+        if self.train:
+            if self.discrete is not None or self.seed:
+                raise UsageError("discrete and seed of a training run belong into [train]")
+            self.training()
 
     def training(self) -> TrainConfig:
         """Return the config of the run that `train` describes."""
@@ -143,16 +170,16 @@ def read_recipe(path: Path) -> Recipe:
         UsageError: the file is missing, is no TOML, or holds an unknown key or a wrong value.
     """
     values = check_types(Recipe, read_toml(path), str(path))
-    sources = values.get("sources", [])
-    if not isinstance(sources, list) or not all(isinstance(s, Mapping) for s in sources):
-        raise UsageError(f"{path}: sources are not tables")
-    values["sources"] = tuple(
-        Source(**check_types(Source, source, f"{path} [[sources]]")) for source in sources
-    )
+    for key, (right, what) in SHAPES.items():
+        if key in values and not right(values[key]):
+            raise UsageError(f"{path}: {key} is not {what}: {values[key]!r:.80}")
     if "dataset" not in values:
         raise UsageError(f"{path}: has no dataset")
+    sources = [
+        check_types(Source, source, f"{path} [[sources]]") for source in values.pop("sources", [])
+    ]
     try:
-        return Recipe(**values)
+        return Recipe(**values, sources=tuple(Source(**source) for source in sources))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 

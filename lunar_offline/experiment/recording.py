@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lunar_offline.data.journal import Journal, open_journal
+from lunar_offline.data.journal import Journal, discard_leftover, open_journal
 from lunar_offline.data.publish import publish
 from lunar_offline.experiment.collection import dataset_info, describe, is_there
 from lunar_offline.experiment.config import TrainConfig
@@ -34,7 +34,11 @@ def recording(config: TrainConfig) -> Iterator[Journal | None]:
         RefusedError: another process records it, or the id is taken by another recipe.
     """
     recipe = recipe_of(config)
-    if not config.record or is_there(config.record, recipe):
+    if not config.record:
+        yield None
+        return
+    if is_there(config.record, recipe):
+        discard_leftover(config.record)
         yield None
         return
     with open_journal(config.record, recipe) as journal:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from lunar_offline.data.ids import FOLDER, datasets_root
+from lunar_offline.data.journal import discard_leftover
 from lunar_offline.experiment.collection import Collected, check_bytes, follow, standing
 from lunar_offline.experiment.launch import resume, start
 from lunar_offline.experiment.progress import Observer
@@ -33,14 +34,15 @@ def remake(
     if not recipe.train:
         return follow(recipe, workers=workers, other_bytes=other_bytes, observer=observer)
     config = recipe.training()
-    asked = recipe_of(config)
+    asked, out = recipe_of(config), datasets_root() / FOLDER / "runs" / recipe.dataset
     if found := standing(recipe, asked, other_bytes=other_bytes):
+        discard_leftover(recipe.dataset)  # a crash may have come between the dataset and its end
+        shutil.rmtree(out, ignore_errors=True)
         return found
-    out = datasets_root() / FOLDER / "runs" / recipe.dataset
     training = resume(out, observer) if out.is_dir() else start(config, out, observer)
     training.check_recorded = partial(check_bytes, recipe, other_bytes=other_bytes)
     training.train()
-    shutil.rmtree(out)
+    shutil.rmtree(out, ignore_errors=True)
     made = standing(recipe, asked, other_bytes=other_bytes)
     assert made is not None
     return replace(made, was_there=False)

@@ -159,6 +159,19 @@ def test_what_a_file_says_of_itself_is_printable(
     assert "sha256               0\n" not in out
 
 
+def test_numbers_that_no_json_has_become_words(run: Run, good_datasets: dict[str, Path]) -> None:
+    folder = datasets_root() / "good-v0"
+    shutil.copytree(good_datasets["discrete"], folder)
+    _say_id(folder)
+    text = metadata_file(folder).read_text().replace('"lunar_offline":', '"ours":')
+    numbers = '{"a": 1e400, "b": [-1e999], "c": NaN, "d": 1.5}'
+    metadata_file(folder).write_text(f'{{"lunar_offline": {{"recipe": {numbers}}}, {text[1:]}')
+    code, out, _ = run("dataset", "show", "good-v0", "--json")
+    assert code == 0
+    shown = json.loads(out, parse_constant=pytest.fail)
+    assert shown["recipe"] == {"a": "Infinity", "b": ["-Infinity"], "c": "NaN", "d": 1.5}
+
+
 @pytest.mark.parametrize(
     "value", [None, [], 5, "x", {"machine": []}, {"machine": {"platform": {}}}]
 )

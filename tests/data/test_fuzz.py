@@ -21,7 +21,7 @@ from lunar_offline.errors import RefusedError
 
 ROOT = Path(__file__).parents[2]
 GUARDED = int(os.environ.get("MUTATIONS", "1000"))
-UNGUARDED = int(os.environ.get("MUTATIONS_WITHOUT_MANIFEST", "60"))
+UNGUARDED = int(os.environ.get("MUTATIONS_WITHOUT_MANIFEST", "1000"))
 
 
 @pytest.fixture

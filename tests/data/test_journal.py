@@ -3,20 +3,16 @@
 import hashlib
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from crash_loops import rounds
 
 from lunar_offline.data.ids import datasets_root
-from lunar_offline.data.journal import FOLDER, open_journal
+from lunar_offline.data.journal import open_journal
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.collection import collect_dataset
-
-COLLECT = "collect --policy random --dataset lunar-random-v0 --episodes".split()
 
 
 def test_an_episode_comes_back_as_it_was(random_episodes) -> None:
@@ -104,111 +100,46 @@ def test_the_same_recipe_is_there_already_and_another_is_refused() -> None:
         collect_dataset("lunar-random-v2", policy="random", episodes=3, workers=0)
 
 
-def begin(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "lunar_offline_cli", *COLLECT, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        # a shell's background job ignores Ctrl-C, and so would what it starts
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def test_killed_collections_lose_no_acknowledged_episode(tmp_path: Path) -> None:
+    wanted = int(os.environ.get("KILLS", "20"))
+    told = list(rounds(tmp_path, "kill_collections", wanted))
+    assert sum(sum(said["kills"].values()) for said in told) == wanted
+    assert sum(said["identical"] for said in told) == len(told) > 1
+    assert not any(said["lost"] for said in told)
 
 
-def recorded() -> set[str]:
-    folder = datasets_root() / FOLDER / "lunar-random-v0" / "episodes"
-    return {path.name for path in folder.glob("[0-9]*")}
+def test_a_killed_publication_is_whole_or_absent(tmp_path: Path) -> None:
+    assert len(list(rounds(tmp_path, "kill_publications"))) == 18
 
 
-def wait_for(n: int, process: "subprocess.Popen[str]") -> None:
-    while len(recorded()) < n and process.poll() is None:
-        time.sleep(0.002)
-
-
-# Forks of a process that has imported everything: a start costs nothing, the code is the real one.
-KILLER = """
-import os, random, signal, sys, time
-from lunar_offline_cli.app import main
-import lunar_offline.experiment.collection
-
-folder, kills = sys.argv[1], int(sys.argv[2])
-sys.argv = ["lunar-offline", *sys.argv[3:]]
-choose, kept = random.Random(0), set()
-
-def recorded():
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return {name for name in names if not name.startswith(".")}
-
-for kill in range(kills):
-    child = os.fork()
-    if not child:
-        main()
-    wanted = len(kept) + 1 + choose.randrange(30)
-    while len(recorded()) < wanted:
-        time.sleep(0.001)
-    time.sleep(choose.random() * 0.02)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL, status
-    assert kept <= recorded(), "an acknowledged episode is lost"
-    kept = recorded()
-main()
-"""
-
-
-def test_killed_collections_lose_no_acknowledged_episode(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    episodes = "700"
-    script = tmp_path / "killer.py"
-    script.write_text(KILLER)
-    folder = datasets_root() / FOLDER / "lunar-random-v0" / "episodes"
-    done = subprocess.run(
-        [sys.executable, script, folder, os.environ.get("KILLS", "20"), *COLLECT, episodes],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    interrupted = sha256s("lunar-random-v0")
-    assert not recorded()
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "whole"))
-    collect_dataset("lunar-random-v0", policy="random", episodes=int(episodes))
-    assert sha256s("lunar-random-v0") == interrupted
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_keeps_what_has_landed_and_says_how_to_go_on(number: int, code: int) -> None:
-    with begin("2000") as process:
-        wait_for(5, process)
-        process.send_signal(number)
-        said, _ = process.communicate()
-    assert process.returncode == code
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
-    assert len(recorded()) >= 5
-    assert not (datasets_root() / "lunar-random-v0").exists()
+def test_a_signal_keeps_what_has_landed_and_says_how_to_go_on(tmp_path: Path) -> None:
+    told = list(rounds(tmp_path, "signal_collection"))
+    assert len(told) == 6
+    for number, landed, code, said, recorded in told:
+        assert code == (130 if number == signal.SIGINT else 143), said
+        assert "the same command goes on" in said
+        assert "Traceback" not in said
+        assert recorded >= landed
 
 
 def test_a_full_disk_is_one_line_and_resumes(tmp_path: Path) -> None:
-    """RLIMIT_FSIZE stands in for a full disk: the dataset's one file does not fit."""
-    script = tmp_path / "limited.py"
-    script.write_text(
-        "import resource, signal, sys\n"
-        "from lunar_offline_cli.app import main\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
-        f"sys.argv = ['lunar-offline', *{COLLECT}, '40']\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False, env=os.environ
-    )
-    assert done.returncode == 1, done
-    assert "Traceback" not in done.stderr
-    assert len(recorded()) == 40
-    assert not (datasets_root() / "lunar-random-v0").exists()
-    with begin("40") as process:
-        said, _ = process.communicate()
-    assert process.returncode == 0, said
-    assert (datasets_root() / "lunar-random-v0").is_dir()
+    """RLIMIT_FSIZE stands in for a full disk: no file can be longer."""
+    limits = (300, 1_500, 6_000, 30_000, 100_000)
+    told = list(rounds(tmp_path, "fill_disk_of_collection", *limits))
+    assert len(told) == len(limits)
+    for limit, code, said, recorded in told:
+        assert code == 1, said
+        assert said.splitlines()[-1].startswith("lunar-offline: File too large: ")
+        assert "Traceback" not in said
+        # some episodes are longer than the first limits, the dataset longer than all of them
+        assert recorded == 20 if limit > 20_000 else recorded < 20
+
+
+def test_the_second_of_two_writers_stops_at_once(tmp_path: Path) -> None:
+    told = list(rounds(tmp_path, "second_writers"))
+    assert len(told) == 5
+    for code, said in told:
+        assert code == 3
+        assert (
+            said == "lunar-offline: dataset lunar-random-v0 is being recorded by another process\n"
+        )

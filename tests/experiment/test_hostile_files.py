@@ -24,6 +24,7 @@ from safetensors.torch import save
 
 from lunar_offline.errors import RefusedError
 from lunar_offline.experiment.behavior import behavior_policy, bundled_policy
+from lunar_offline.experiment.collection import collect_dataset
 from lunar_offline.experiment.launch import resolve, resume, start
 from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.tensor_file import BLANK
@@ -284,6 +285,43 @@ def test_a_hostile_policy_is_refused(
         return
     named = ["evaluate", "run/policy.safetensors", "--episodes", 1]
     assert reason in refused(named, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [
+        ("thresholded:" * 3000 + "expert", 2, "thresholded: stands twice"),
+        ("x" * 5000, 2, "no policy 'xxx"),
+        ("x" * 300 + "/y", 2, "no policy 'xxx"),
+        ("a\udcff", 2, "no policy 'a\\udcff'"),
+        ("/dev/zero", 3, "/dev/zero: not a regular file"),
+        ("/proc/self/mem", 3, "/proc/self/mem: Input/output error"),
+        ("/etc/passwd", 3, "/etc/passwd: not a safetensors file"),
+    ],
+)
+def test_a_hostile_name_of_a_policy(
+    name: str, code: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    arguments = ["collect", "--policy", name, "--dataset", "x-v0"]
+    monkeypatch.setattr(sys, "argv", ["lunar-offline", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().err
+    assert stop.value.code == code
+    assert reason in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["\u202e\x1b[2J", "\udcff", "\n"])
+def test_a_policy_of_an_unprintable_name_flies_under_another(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{name}.safetensors"
+    shutil.copy(bundled_policy("medium", discrete=True), path)
+    collected = collect_dataset("x-v0", policy=str(path), episodes=1)
+    for file in ("README.md", "manifest.json", "data/metadata.json"):
+        text = (collected.path / file).read_text()
+        assert "a?" in text
+        assert all(line.isprintable() for line in text.splitlines())
 
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "300"))

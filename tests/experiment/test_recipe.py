@@ -1,19 +1,26 @@
 """Recipes: what they say, what they refuse, and that the same bytes come of them."""
 
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lunar_offline.data.ids import dataset_path
 from lunar_offline.data.manifest import read_manifest
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.collection import collect_dataset, follow
+from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.recipe import (
     Recipe,
     Source,
     find_recipe,
     from_options,
+    muster,
     read_recipe,
     shipped_recipes,
 )
@@ -78,17 +85,133 @@ def test_other_bytes_than_the_recipes_are_refused() -> None:
         (("episodes = 3", "episode = 3"), r"\[\[sources\]\]: unknown key 'episode'"),
         (("episodes = 3", "episodes = 0"), "episodes 0: at least one"),
         (("episodes = 3", "episodes = 3.5"), "episodes is not of type int"),
+        (
+            ("episodes = 3", f"episodes = {10**30}"),
+            "episodes 1000.*: at least one, at most 10000000",
+        ),
+        (("episodes = 3", "episodes = 9_999_999"), "episodes: at most 10000000 together"),
+        (("episodes = 3", 'policy_sha256 = "ABC"'), "policy_sha256 is not 64 hexadecimal digits"),
+        (("seed = 4", 'sha256 = "x"'), "sha256 is not 64 hexadecimal digits"),
+        (("discrete = true", "discrete = 1"), "discrete is not true or false: 1"),
+        (('["lunar-mixed-v0"]', "5"), "also is not a list of ids: 5"),
+        (('["lunar-mixed-v0"]', '"lunar-mixed-v0"'), "also is not a list of ids: 'lunar"),
+        (('["lunar-mixed-v0"]', "[1979-05-27]"), r"also is not a list of ids: \[datetime"),
+        (("discrete = true", "train = 5"), "train is not a table: 5"),
+        (("discrete = true", "train = {rho = 0.0}"), r"either \[\[sources\]\] or \[train\]"),
         (("seed = 4", "seed = -1"), "seed -1"),
         (('dataset = "box2d/mixed-v0"', ""), "has no dataset"),
         (("box2d/mixed-v0", "../x-v0"), "is no dataset id"),
         (("lunar-mixed-v0", "lunar-mixed"), "has no version"),
-        (("[[sources]]", "[sources]"), "recipe.toml"),
+        (("[[sources]]", "[sources]"), r"recipe\.toml: "),
         (('policy = "random"', 'policy = "rndom"'), "no policy 'rndom'"),
     ],
 )
 def test_a_recipe_that_cannot_be_meant(change: tuple[str, str], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         follow(read_recipe(write(MIXED.replace(*change))))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("train.rhoo = 0.6", r"recipe\.toml: \[train\]: unknown key 'rhoo'; did you mean 'rho'"),
+        ("train.agent.tua = 0.6", r"\[train\] \[agent\]: unknown key 'tua'; did you mean 'tau'"),
+        ("train.rho = 1.5", r"recipe\.toml: rho 1\.5 is outside"),
+        ("seed = 4\ntrain.rho = 0.0", r"seed of a training run belong into \[train\]"),
+        ("discrete = true\ntrain.rho = 0.0", r"seed of a training run belong into \[train\]"),
+    ],
+)
+def test_a_training_run_that_cannot_be_meant(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        read_recipe(write(f'dataset = "x-v0"\n{text}'))
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.floats(),
+        st.text(max_size=20),
+        st.dates(),
+        st.sampled_from(["random", "expert", "../x", "x-v0", "box2d/y-v1", "ab" * 32]),
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def _changed(cls: type, good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A good table, with values of any kind under some of its keys, or others."""
+    keys = st.sampled_from([field.name for field in fields(cls)])
+    unknown = st.sampled_from(["sed"]) | st.text(max_size=5)
+    some = st.dictionaries(keys, VALUES, max_size=2) | st.dictionaries(unknown, VALUES, max_size=1)
+    return some.map(lambda values: good | values)
+
+
+RANDOM = {"policy": "random", "episodes": 3}
+SOURCES = st.lists(st.just(RANDOM) | _changed(Source, RANDOM), min_size=1, max_size=2)
+TRAIN = _changed(TrainConfig, {"rho": 0.0, "pretrain_updates": 0})
+RECIPES = st.builds(
+    lambda body, values: body | values,
+    SOURCES.map(lambda tables: {"sources": tables}) | TRAIN.map(lambda table: {"train": table}),
+    _changed(Recipe, {"dataset": "x-v0"}),
+)
+
+
+def _as_toml(recipe: Recipe) -> bytes:
+    values = {key: value for key, value in asdict(recipe).items() if value not in (None, {}, ())}
+    return tomli_w.dumps(values).encode()
+
+
+def _read_or_refused(content: bytes) -> Recipe | str:
+    """Read a recipe; a refusal must name what is wrong in one line, and nothing be written."""
+    path = Path("recipe.toml")
+    path.write_bytes(content)
+    try:
+        found: Recipe | str = read_recipe(path)
+        if found.sources:
+            muster(found)
+    except (UsageError, RefusedError) as error:
+        found = str(error)
+        assert found
+        assert "\n" not in found
+    assert [p.name for p in Path.cwd().iterdir()] == ["recipe.toml"]
+    return found
+
+
+IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+@IN_ONE_FOLDER
+@given(RECIPES)
+def test_a_recipe_of_any_values_round_trips_or_is_refused(values: dict[str, Any]) -> None:
+    try:
+        content = tomli_w.dumps(values).encode()
+    except UnicodeEncodeError:  # half a character, which no TOML holds
+        return
+    found = _read_or_refused(content)
+    unknown = values.keys() - {field.name for field in fields(Recipe)}
+    if unknown:
+        assert isinstance(found, str)
+        assert any(f"recipe.toml: unknown key {key!r:.80}" in found for key in unknown)
+    if isinstance(found, Recipe):
+        assert _read_or_refused(_as_toml(found)) == found
+
+
+@IN_ONE_FOLDER
+@given(st.data())
+def test_a_recipe_of_any_text_is_read_or_refused(data: st.DataObject) -> None:
+    content = bytearray(MIXED.encode())
+    words = st.sampled_from([b"=", b"[", b"]]", b"{", b'"', b"\n", b".", b"#", b"'''", b"1e400"])
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content)))
+        gone = data.draw(st.integers(0, 9))
+        content[at : at + gone] = data.draw(words | st.binary(max_size=6))
+    found = _read_or_refused(bytes(content))
+    if isinstance(found, Recipe):
+        assert _read_or_refused(_as_toml(found)) == found
 
 
 def test_a_recipe_without_episodes_or_training() -> None:

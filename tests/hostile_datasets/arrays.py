@@ -1,6 +1,7 @@
 """The arrays in HDF5."""
 
 import zlib
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -12,6 +13,7 @@ from hostile_datasets.damage import (
     RANGE,
     Damage,
     add,
+    hdf5_file,
     in_episode,
     in_values,
     put,
@@ -92,6 +94,21 @@ def _sparse_chunks(group: Any) -> None:
     data[:4] = values[:4]
 
 
+def _other_bits(name: str, plain: str, other: str) -> Damage:
+    """Change a field's type where it stands in the file, to one of the same size."""
+
+    def damage(folder: Path) -> None:
+        low: Any = h5py  # its low-level modules have no types
+        with low.File(hdf5_file(folder)) as file:
+            at = low.h5o.get_info(file["episode_1"][name].id).addr
+        content = bytearray(hdf5_file(folder).read_bytes())
+        at = content.index(bytes.fromhex(plain), at)
+        content[at : at + len(plain) // 2] = bytes.fromhex(other)
+        hdf5_file(folder).write_bytes(content)
+
+    return damage
+
+
 OF = {name: f"{name} has shape" for name in ("observations", "actions", "rewards", "terminations")}
 PACKED = "is packed, as Minari packs none"
 STRUCT = np.dtype([("x", "f4"), ("y", "f4")])
@@ -164,6 +181,23 @@ add(
     truncation_in_the_middle=(set_value("truncations", 3, True), FLAGS),
     both_flags_in_the_middle=(in_episode(lambda g: _flags(g, 3, True)), FLAGS),
     no_end=(in_episode(lambda g: _flags(g, -1, False)), FLAGS),
+    # HDF5 reads other numbers of these than their bytes are elsewhere
+    actions_in_the_upper_bytes=(
+        _other_bits("actions", "100800000800000000004000", "100800000800000008003800"),
+        "an array has an unusual type, which is not quite int64",
+    ),
+    actions_of_fewer_bits=(
+        _other_bits("actions", "100800000800000000004000", "100800000800000000003f00"),
+        "an array has an unusual type, which is not quite int64",
+    ),
+    floats_of_another_bias=(
+        _other_bits(
+            "observations",
+            "11201f000400000000002000170800177f000000",
+            "11201f000400000000002000170800177e000000",
+        ),
+        "an array has an unusual type, which is not quite float64",
+    ),
     packed=(_made("rewards", compression="gzip"), PACKED),
     shuffled=(_made("rewards", shuffle=True), PACKED),
     checksummed=(_made("rewards", fletcher32=True), PACKED),

@@ -80,6 +80,10 @@ add(
         r"data/metadata\.json is not in its manifest",
     ),
     manifest_of_more=(_listed(lambda files: files.update({"data/x": SHA})), "data/x is missing"),
+    manifest_lists_itself=(
+        _listed(lambda files: files.update({"manifest.json": SHA})),
+        "lists itself, whose sha256 nobody can know",
+    ),
     manifest_name_up=(_listed(lambda f: f.update({"data/../../x": SHA})), LEADS),
     manifest_name_absolute=(_listed(lambda f: f.update({PASSWD: SHA})), f"'{PASSWD}' {LEADS}"),
     manifest_name_empty=(_listed(lambda files: files.update({"": SHA})), LEADS),
