@@ -85,8 +85,10 @@ def main() -> None:
                 started = time.monotonic()
                 write_atomic(options.out, json.dumps(result, indent=1).encode() + b"\n")
                 print(name, json.dumps(result[name]), flush=True)
+        except KeyboardInterrupt:
+            sys.exit("stopped; the same command goes on")
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
