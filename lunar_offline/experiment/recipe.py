@@ -88,7 +88,7 @@ class Recipe:
             raise UsageError(f"episodes: at most {MAX_EPISODES} together")
         if self.train:
             if self.discrete is not None or self.seed:
-                raise UsageError("discrete and seed of a training run belong into [train]")
+                raise UsageError("discrete and seed of a training run belong in [train]")
             self.training()
 
     def training(self) -> TrainConfig:
