@@ -1,8 +1,11 @@
 """Every test has its own Minari root and one torch thread."""
 
+import multiprocessing
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import minari
 import numpy as np
@@ -12,6 +15,7 @@ from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.data.collect import collect
 from lunar_offline.data.publish import DatasetInfo, publish
+from lunar_offline.data.rollout import Flight
 from lunar_offline.envs import lander
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.collection import collect_dataset
@@ -45,6 +49,24 @@ def _global_generators_untouched() -> Iterator[None]:
     yield
     assert np.array_equal(np.random.get_state()[1], numpy_state)
     assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let this process take its time over its env steps, so that others fly before all is flown.
+
+    The list grows by one for each of its steps.
+    """
+    steps, step = [], Flight.step
+
+    def slow(flight: Flight, action: Any) -> Episode | None:
+        if multiprocessing.active_children():
+            time.sleep(0.001)
+        steps.append(1)
+        return step(flight, action)
+
+    monkeypatch.setattr(Flight, "step", slow)
+    return steps
 
 
 @pytest.fixture(scope="session")

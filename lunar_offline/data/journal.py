@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from lunar_offline.files import write_atomic
 from lunar_offline.transitions import Episode
 
 DIGEST_BYTES = 32
+REMOVALS = 8  # at a time: a file that has been synced is removed at the disk's pace
 
 
 class Journal:
@@ -91,6 +93,8 @@ class Journal:
 
     def discard(self) -> None:
         """Drop the journal, once its dataset stands."""
+        with ThreadPoolExecutor(REMOVALS) as pool:
+            pool.map(os.unlink, (self.path / "episodes").iterdir())
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _file(self, index: int) -> Path:
