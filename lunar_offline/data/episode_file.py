@@ -1,6 +1,7 @@
 """Episodes as the one HDF5 file of a dataset, made while they land."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,9 @@ class EpisodeFile:
     def content(self) -> bytes:
         """Return the file; no episode can be added any more."""
         import h5py
-        from h5py import h5a, h5g, h5s, h5t
 
+        low: Any = h5py  # whose low-level modules have no types
+        h5a, h5g, h5s, h5t = low.h5a, low.h5g, low.h5s, low.h5t
         with self._file:
             self._file.flush()
             image = self._file.id.get_file_image()
