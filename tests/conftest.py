@@ -14,6 +14,7 @@ import torch
 from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.data.collect import collect
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.publish import DatasetInfo, publish
 from lunar_offline.data.rollout import Flight
 from lunar_offline.envs import lander
@@ -102,9 +103,8 @@ def good_datasets(
         warnings.simplefilter("ignore", UserWarning)  # Minari misses standard keys
         for kind, discrete in (("manifest", True), ("discrete", True), ("continuous", False)):
             patch.setenv("MINARI_DATASETS_PATH", str(root / kind))
-            publish(
-                "bad-v0", random_episodes[discrete][:3], lander(discrete=discrete), NOTHING_TOLD
-            )
+            recorded = EpisodeFile(random_episodes[discrete][:3])
+            publish("bad-v0", recorded, lander(discrete=discrete), NOTHING_TOLD)
         (root / "arrow").mkdir()
         patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
         fields = ("observations", "actions", "rewards", "terminations", "truncations")
