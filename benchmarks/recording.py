@@ -25,7 +25,7 @@ from lunar_offline.experiment.collection import collect_dataset
 from lunar_offline.seeding import Purpose, generator
 
 EPISODES = 100
-WORKERS_EPISODES = 800  # the default; starting a second process takes 2 s
+WORKERS_EPISODES = 800  # the default; a second process takes 2 s to start
 PAIRS = 4
 
 

@@ -1,8 +1,11 @@
 """Every test has its own Minari root and one torch thread."""
 
+import multiprocessing
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import minari
 import numpy as np
@@ -11,7 +14,9 @@ import torch
 from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.data.collect import collect
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.publish import DatasetInfo, publish
+from lunar_offline.data.rollout import Flight
 from lunar_offline.envs import lander
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.collection import collect_dataset
@@ -47,6 +52,24 @@ def _global_generators_untouched() -> Iterator[None]:
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let this process take its time over its env steps, so that others fly before all is flown.
+
+    The list grows by one for each of its steps.
+    """
+    steps, step = [], Flight.step
+
+    def slow(flight: Flight, action: Any) -> Episode | None:
+        if multiprocessing.active_children():
+            time.sleep(0.001)
+        steps.append(1)
+        return step(flight, action)
+
+    monkeypatch.setattr(Flight, "step", slow)
+    return steps
+
+
 @pytest.fixture(scope="session")
 def random_episodes() -> dict[bool, list[Episode]]:
     """Five real episodes of the random policy per action space, keyed by `discrete`."""
@@ -80,9 +103,8 @@ def good_datasets(
         warnings.simplefilter("ignore", UserWarning)  # Minari misses standard keys
         for kind, discrete in (("manifest", True), ("discrete", True), ("continuous", False)):
             patch.setenv("MINARI_DATASETS_PATH", str(root / kind))
-            publish(
-                "bad-v0", random_episodes[discrete][:3], lander(discrete=discrete), NOTHING_TOLD
-            )
+            recorded = EpisodeFile(random_episodes[discrete][:3])
+            publish("bad-v0", recorded, lander(discrete=discrete), NOTHING_TOLD)
         (root / "arrow").mkdir()
         patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
         fields = ("observations", "actions", "rewards", "terminations", "truncations")

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from lunar_offline.data.rollout import Act, rollout_in_processes
+from lunar_offline.data.rollout import Act, rollout
 from lunar_offline.envs import EnvInfo
 from lunar_offline.seeding import Purpose
 from lunar_offline.transitions import Episode
-
-# Episodes that a worker flies between two acknowledgements.
-LOT = 50
 
 
 def collect(
@@ -29,15 +26,14 @@ def collect(
         act: the policy.
         seed: root seed.
         episodes: indices.
-        workers: processes; the bits do not depend on how many.
-        prepare: called in each process before it flies.
+        workers: processes, this one among them; the bits do not depend on how many.
+        prepare: called in each other process before it flies.
     """
-    yield from rollout_in_processes(
+    return rollout(
         env.make,
         act,
         workers=workers,
         prepare=prepare,
-        lot=LOT,
         seed=seed,
         episodes=episodes,
         episode_purpose=Purpose.COLLECTION_EPISODE,

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +29,7 @@ from lunar_offline.transitions import Episode
 
 DIGEST_BYTES = 32
 RECIPE = "recipe.json"
+REMOVALS = 8  # at a time: a file that has been synced is removed at the disk's pace
 
 
 class Journal:
@@ -154,6 +156,8 @@ def _locked(path: Path, dataset_id: str) -> Iterator[BinaryIO]:
 
 def _remove(path: Path) -> None:
     """Remove a journal, its recipe last: episodes without one would be taken for another's."""
+    with ThreadPoolExecutor(REMOVALS) as pool, suppress(FileNotFoundError):
+        pool.map(os.unlink, (path / "episodes").iterdir())
     for name in ("episodes", "staging"):
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (RECIPE, "lock"):

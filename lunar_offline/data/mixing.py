@@ -89,9 +89,20 @@ class MixedSampler:
     """
 
     def __init__(self, pairs: tuple[tuple[Source, int], ...], dtype: np.dtype) -> None:
-        self._pairs = tuple((source, count) for source, count in pairs if count)
+        size = sum(count for _, count in pairs)
         self._n_offline = pairs[0][1]
-        self._out = np.empty(sum(count for _, count in pairs), dtype)
+        self._batch = Transitions(np.empty(size, dtype))
+        self._uniform, self._lengths = np.empty(size), np.empty(size)
+        # rows as mere bytes: a record's fields cost `take` time, the more the larger the source
+        self._row = np.dtype((np.void, dtype.itemsize))
+        out = self._batch.records.view(self._row)
+        self._parts: list[tuple[Source, slice, NDArray[Any]]] = []
+        end = 0
+        for source, count in pairs:
+            part = slice(end, end + count)
+            end = part.stop
+            if count:
+                self._parts.append((source, part, out[part]))
         self._priorities: NDArray[np.float64] | None = None
 
     def prefer(self, priorities: NDArray[np.float64]) -> None:
@@ -104,24 +115,21 @@ class MixedSampler:
         Raises:
             ValueError: a source is empty.
         """
-        start, drawn = 0, []
-        # one draw for all, and not a call of `integers` for each source, whose start costs 8 us
-        uniform = rng.random(len(self._out))
-        for source, count in self._pairs:
-            records, end = source.records, start + count
+        all_records = [source.records for source, _, _ in self._parts]
+        for records, (_, part, _) in zip(all_records, self._parts, strict=True):
             if len(records) == 0:
                 raise ValueError("a source of the mix is empty")
-            if self._priorities is not None and not drawn and self._n_offline:
-                sums = self._priorities
-                rows = np.searchsorted(sums, uniform[start:end] * sums[-1], side="right")
-            else:
-                rows = (uniform[start:end] * len(records)).astype(np.int64)
-            records.take(rows, out=self._out[start:end], mode="clip")
-            start = end
-            drawn.append(rows)
-        return MixedBatch(
-            Transitions(self._out), self._n_offline, drawn[0] if self._n_offline else None
-        )
+            self._lengths[part] = len(records)
+        # one draw for all, and not a call of `integers` for each source, whose start costs 8 us
+        uniform = rng.random(out=self._uniform)
+        rows = (uniform * self._lengths).astype(np.int64)
+        offline_rows = rows[: self._n_offline]
+        if self._priorities is not None:
+            sums = self._priorities
+            offline_rows[:] = sums.searchsorted(uniform[: self._n_offline] * sums[-1], side="right")
+        for records, (_, part, out) in zip(all_records, self._parts, strict=True):
+            records.view(self._row).take(rows[part], out=out, mode="clip")
+        return MixedBatch(self._batch, self._n_offline, offline_rows if self._n_offline else None)
 
 
 class SharedBufferSampler:

@@ -3,21 +3,20 @@
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import FOLDER, check_free, datasets_root
 from lunar_offline.data.manifest import CARD, file_sha256, write_manifest
 from lunar_offline.envs import EnvInfo
-from lunar_offline.files import named_errors, sync_directory, sync_tree, write_atomic
-from lunar_offline.transitions import Episode
+from lunar_offline.files import sync_directory, sync_tree, write_atomic
 
 METADATA_KEY = "lunar_offline"
-HDF5_BYTES_PER_EPISODE = 32 << 10
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,16 @@ class DatasetInfo:
 
 def publish(
     dataset_id: str,
-    episodes: Sequence[Episode],
+    recorded: EpisodeFile,
     env: EnvInfo,
     info: DatasetInfo,
     check: Callable[[str], object] = str,
 ) -> Path:
-    """Write a dataset through Minari's API and put it under its id by one rename.
+    """Write a dataset as Minari does and put it under its id by one rename.
 
     Args:
         dataset_id: a free id.
-        episodes: at least one.
+        recorded: at least one episode; no more can be added.
         env: where they were flown; its spec is stored, kwargs included.
         info: see DatasetInfo.
         check: is given the sha256 of main_data.hdf5 before anything is published, and may raise.
@@ -76,9 +75,8 @@ def publish(
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
-        _check_room(staging, episodes)
         with minari_root(staging):
-            _write(dataset_id, episodes, env, info)
+            _write(dataset_id, recorded, env, info)
         made = staging / dataset_id
         check(file_sha256(made / "data" / "main_data.hdf5"))
         write_atomic(made / CARD, info.card.encode())
@@ -116,24 +114,6 @@ def settle(made: Path, dataset_id: str) -> Path:
     return target
 
 
-def _check_room(folder: Path, episodes: Sequence[Episode]) -> None:
-    """Raise OSError where the disk has no room for the dataset.
-
-    HDF5 crashes the whole process when a write fails, so as many bytes are written and removed
-    before it is asked.
-    """
-    fields = ("observations", "actions", "rewards", "terminations", "truncations")
-    size = sum(getattr(e, name).nbytes for e in episodes for name in fields)
-    size += HDF5_BYTES_PER_EPISODE * len(episodes)
-    room, chunk = folder / "room", bytes(1 << 20)
-    with named_errors(room), room.open("wb") as file:
-        for _ in range(size // len(chunk) + 1):
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    room.unlink()
-
-
 @contextmanager
 def minari_root(path: Path) -> Iterator[None]:
     """Point Minari at another root; its API takes the path from the environment alone."""
@@ -166,28 +146,15 @@ def code_permalink() -> str:
     return ""
 
 
-def _write(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: DatasetInfo) -> None:
+def _write(dataset_id: str, recorded: EpisodeFile, env: EnvInfo, info: DatasetInfo) -> None:
     import minari
-    from minari.data_collector import EpisodeBuffer
 
-    buffers = [
-        EpisodeBuffer(
-            id=index,
-            seed=episode.seed,
-            observations=episode.observations,  # pyright: ignore[reportArgumentType]
-            actions=episode.actions,  # pyright: ignore[reportArgumentType]
-            rewards=episode.rewards,  # pyright: ignore[reportArgumentType]
-            terminations=episode.terminations,  # pyright: ignore[reportArgumentType]
-            truncations=episode.truncations,  # pyright: ignore[reportArgumentType]
-        )
-        for index, episode in enumerate(episodes)
-    ]
     with warnings.catch_warnings():
         # Minari warns of every standard key that is left out, here the authors' e-mail
         warnings.simplefilter("ignore", UserWarning)
         dataset = minari.create_dataset_from_buffers(
             dataset_id,
-            buffers,
+            [],
             env=env.spec(),
             eval_env=env.spec(),  # a string would drop the kwargs
             algorithm_name=info.algorithm_name,
@@ -199,19 +166,13 @@ def _write(dataset_id: str, episodes: Sequence[Episode], env: EnvInfo, info: Dat
             requirements=info.requirements,
             data_format="hdf5",
         )
-    dataset.storage.update_episode_metadata([_reward_statistics(e) for e in episodes])
-    dataset.storage.update_metadata(
-        {METADATA_KEY: {"recipe": dict(info.recipe), "provenance": dict(info.provenance)}}
+    storage = dataset.storage
+    write_atomic(storage.data_path / "main_data.hdf5", recorded.content())
+    storage.update_metadata(
+        {
+            "total_episodes": len(recorded.episodes),
+            "total_steps": sum(len(episode) for episode in recorded.episodes),
+            "dataset_size": storage.get_size(),
+            METADATA_KEY: {"recipe": dict(info.recipe), "provenance": dict(info.provenance)},
+        }
     )
-
-
-def _reward_statistics(episode: Episode) -> dict[str, float]:
-    """Return what Minari's DataCollector stores per episode and its buffers API does not."""
-    rewards = episode.rewards
-    return {
-        "rewards_sum": float(rewards.sum()),
-        "rewards_mean": float(rewards.mean()),
-        "rewards_std": float(rewards.std()),
-        "rewards_max": float(rewards.max()),
-        "rewards_min": float(rewards.min()),
-    }

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from lunar_offline.data.workers import map_in_processes
+from lunar_offline.data.workers import in_order, share
 from lunar_offline.seeding import Purpose, episode_seed, generator
 from lunar_offline.transitions import Episode
 
@@ -16,9 +17,11 @@ from lunar_offline.transitions import Episode
 # padded where fewer episodes fly.
 INFERENCE_ROWS = 16
 
-# Episodes that one process flies at a time. Each lot ends with slots that have nothing left to fly,
-# so it is large beside INFERENCE_ROWS.
-LOT = 100
+# Episodes that are worth the start of another process, which takes two seconds.
+LOT = 50
+
+# Episodes that another process has at hand: those that fly, and some more to go on with.
+AHEAD = INFERENCE_ROWS + 8
 
 Act = Callable[[NDArray[np.float32], Sequence[np.random.Generator]], NDArray[Any]]
 """Maps observations [INFERENCE_ROWS, D] and one generator per live row to actions."""
@@ -29,6 +32,7 @@ class Flight:
 
     Attributes:
         env: the slot's.
+        number: the episode's place in the order.
         observations: so far, the first one included.
         rewards: so far.
         ended: the last step's (terminated, truncated).
@@ -36,11 +40,10 @@ class Flight:
 
     def __init__(self, env: gym.Env) -> None:
         self.env = env
-        self.index = -1
 
-    def start(self, index: int, seed: int, rng: np.random.Generator) -> None:
-        """Reset the env for episode `index`."""
-        self.index, self.seed, self.rng = index, seed, rng
+    def start(self, number: int, seed: int, rng: np.random.Generator) -> None:
+        """Reset the env for another episode."""
+        self.number, self.seed, self.rng = number, seed, rng
         observation, _ = self.env.reset(seed=seed)
         self.observations = [np.asarray(observation, dtype=np.float32)]
         self.actions: list[Any] = []
@@ -77,39 +80,59 @@ def rollout(
     episodes: Sequence[int],
     episode_purpose: Purpose,
     action_purpose: Purpose,
+    workers: int = 1,
+    prepare: Callable[[], object] = int,
 ) -> Iterator[Episode]:
-    """Fly episodes side by side and yield them in the order of their index.
+    """Fly episodes, side by side in each process, and yield them in the order of `episodes`.
 
     Episode e starts from `episode_seed(seed, episode_purpose, e)` and draws its action noise from
-    the stream (seed, action_purpose, e), so its bits do not depend on the others.
+    the stream (seed, action_purpose, e), so its bits depend neither on the others nor on `workers`.
 
     Args:
-        make_env: makes one env; called at most INFERENCE_ROWS times.
+        make_env: makes one env; called at most INFERENCE_ROWS times in a process.
         act: the policy.
         seed: root seed.
         episodes: indices to fly.
         episode_purpose: stream of the env seeds.
         action_purpose: stream of the action noise.
-
-    Yields:
-        Whole episodes, in the order of `episodes`.
+        workers: processes, this one among them; few episodes start no other. With more than one,
+            `make_env` and `act` can be pickled.
+        prepare: called in each other process first; can be pickled.
     """
-    waiting = iter(episodes)
-    landed: dict[int, Episode] = {}
-    due = iter(episodes)
-    next_due = next(due, None)
-    flights = [Flight(make_env()) for _ in range(min(INFERENCE_ROWS, len(episodes)))]
+    fly = partial(
+        _fly,
+        make_env,
+        act,
+        seed=seed,
+        episode_purpose=episode_purpose,
+        action_purpose=action_purpose,
+    )
+    workers = min(workers, 1 + len(episodes) // LOT)
+    flown = share(fly, enumerate(episodes), workers=workers, ahead=AHEAD, prepare=prepare)
+    return in_order(flown)
 
-    def take_off(flight: Flight) -> bool:
-        index = next(waiting, None)
-        if index is None:
-            return False
+
+def _fly(
+    make_env: Callable[[], gym.Env],
+    act: Act,
+    waiting: Iterator[tuple[int, int]],
+    *,
+    seed: int,
+    episode_purpose: Purpose,
+    action_purpose: Purpose,
+) -> Iterator[tuple[int, Episode]]:
+    """Fly numbered episodes, and yield each with its number as soon as it has landed."""
+    flights: list[Flight] = []
+
+    def take_off(flight: Flight, number: int, index: int) -> None:
         env_seed = episode_seed(seed, episode_purpose, index)
-        flight.start(index, env_seed, generator(seed, action_purpose, index))
-        return True
+        flight.start(number, env_seed, generator(seed, action_purpose, index))
 
     try:
-        live = [flight for flight in flights if take_off(flight)]
+        for number, index in islice(waiting, INFERENCE_ROWS):
+            flights.append(Flight(make_env()))
+            take_off(flights[-1], number, index)
+        live = flights
         while live:
             padded = np.zeros((INFERENCE_ROWS, *live[0].observations[0].shape), dtype=np.float32)
             for row, flight in enumerate(live):
@@ -119,57 +142,13 @@ def rollout(
             for row, flight in enumerate(live):
                 episode = flight.step(actions[row])
                 if episode is not None:
-                    landed[flight.index] = episode
-                    if not take_off(flight):
+                    yield flight.number, episode
+                    following = next(waiting, None)
+                    if following:
+                        take_off(flight, *following)
+                    else:
                         grounded.append(flight)
             live = [flight for flight in live if flight not in grounded]
-            while next_due in landed:
-                yield landed.pop(next_due)
-                next_due = next(due, None)
     finally:
         for flight in flights:
             flight.env.close()
-
-
-def rollout_in_processes(
-    make_env: Callable[[], gym.Env],
-    act: Act,
-    *,
-    workers: int,
-    prepare: Callable[[], object],
-    lot: int = LOT,
-    episodes: Sequence[int],
-    **streams: Any,
-) -> Iterator[Episode]:
-    """Fly as `rollout` does, with the same bits, in several processes.
-
-    Args:
-        make_env: can be pickled.
-        act: can be pickled.
-        workers: processes; with 1, or one lot, everything stays in this process.
-        prepare: called in a started process before a lot; can be pickled.
-        lot: episodes that a process flies at a time.
-        episodes: indices to fly.
-        **streams: `seed`, `episode_purpose` and `action_purpose` of `rollout`.
-
-    Yields:
-        Whole episodes in the order of `episodes`, lot by lot.
-    """
-    lots = [episodes[start : start + lot] for start in range(0, len(episodes), lot)]
-    if workers == 1 or len(lots) < 2:
-        yield from rollout(make_env, act, episodes=episodes, **streams)
-        return
-    fly = partial(_fly_lot, make_env, act, prepare, streams)
-    for flown in map_in_processes(fly, lots, workers=workers):
-        yield from flown
-
-
-def _fly_lot(
-    make_env: Callable[[], gym.Env],
-    act: Act,
-    prepare: Callable[[], object],
-    streams: dict[str, Any],
-    lot: Sequence[int],
-) -> list[Episode]:
-    prepare()
-    return list(rollout(make_env, act, episodes=lot, **streams))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lunar_offline.data.collect import collect
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import check_free, dataset_path
 from lunar_offline.data.journal import discard_leftover, open_journal
 from lunar_offline.data.manifest import read_manifest
@@ -108,13 +109,19 @@ def follow(
     with open_journal(dataset_id, _without_last_count(asked)) as journal:
         missing = [index for index in range(crew.episodes) if index not in journal]
         observer.phase("collecting", crew.episodes, crew.episodes - len(missing))
-        for index, episode in _fly(crew, missing, recipe.seed, workers):
+        flown, recorded = _fly(crew, missing, recipe.seed, workers), EpisodeFile()
+        for index in range(crew.episodes):
+            if index in journal:
+                recorded.add(journal.read(index))
+                continue
+            episode = next(flown)
             journal.append(index, episode)
+            recorded.add(episode)
             observer.advance(1, episode_return=episode.episode_return)
-        recorded = journal.episodes(crew.episodes)
         observer.phase("publishing", 1, 0)
-        collected = describe(dataset_id, recorded)
-        info = dataset_info(collected, crew.env, crew.in_words(), crew.algorithm, asked, recorded)
+        episodes = recorded.episodes
+        collected = describe(dataset_id, episodes)
+        info = dataset_info(collected, crew.env, crew.in_words(), crew.algorithm, asked, episodes)
         publish(
             dataset_id,
             recorded,
@@ -127,12 +134,10 @@ def follow(
     return collected
 
 
-def _fly(
-    crew: Crew, missing: Sequence[int], seed: int, workers: int
-) -> Iterator[tuple[int, Episode]]:
+def _fly(crew: Crew, missing: Sequence[int], seed: int, workers: int) -> Iterator[Episode]:
     for policy, indices in crew.flights:
         due = [index for index in missing if index in indices]
-        flown = collect(
+        yield from collect(
             crew.env,
             policy.act,
             seed=seed,
@@ -140,7 +145,6 @@ def _fly(
             workers=workers,
             prepare=partial(torch.set_num_threads, 1),
         )
-        yield from zip(due, flown, strict=True)
 
 
 def _without_last_count(asked: dict[str, Any]) -> dict[str, Any]:

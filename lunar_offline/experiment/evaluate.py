@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lunar_offline import envs
-from lunar_offline.data.rollout import Act, rollout_in_processes
+from lunar_offline.data.rollout import Act, rollout
 from lunar_offline.envs import EnvInfo
 from lunar_offline.experiment.stats import interquartile_mean
 from lunar_offline.learn.policies import Policy, act
@@ -54,7 +54,7 @@ def fly(
     """
     episode_purpose, action_purpose = STREAMS[stream]
     flown = []
-    for episode in rollout_in_processes(
+    for episode in rollout(
         env.make,
         act,
         workers=workers,

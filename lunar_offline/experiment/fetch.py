@@ -10,7 +10,7 @@ from lunar_offline.data.ids import dataset_path, parse_id
 from lunar_offline.data.manifest import CARD, MANIFEST, file_sha256, read_manifest
 from lunar_offline.data.metadata import read_metadata
 from lunar_offline.data.parcel import Parcel, difference
-from lunar_offline.data.publish import HDF5_BYTES_PER_EPISODE, minari_root, settle
+from lunar_offline.data.publish import minari_root, settle
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.data.remote import open_remote, parse_place, token
 from lunar_offline.data.remote.base import DATA, FILES, METADATA, Listing, Remote, receive
@@ -19,6 +19,7 @@ from lunar_offline.errors import LunarOfflineError, RefusedError, RemoteError
 from lunar_offline.experiment.progress import Kilobytes, Observer, Silent
 
 MAX_TEXT_BYTES = 4 << 20
+HDF5_BYTES_PER_EPISODE = 32 << 10
 MOST_BYTES_PER_STEP = 256  # several times what any known layout takes
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.journal import Journal, discard_leftover, open_journal
 from lunar_offline.data.publish import publish
 from lunar_offline.experiment.collection import dataset_info, describe, is_there
@@ -56,14 +57,19 @@ def publish_recording(
         episodes: how many were flown.
         check: see `publish`.
     """
-    flown, env = journal.episodes(episodes), config.env_info()
+    recorded, env = EpisodeFile(journal.episodes(episodes)), config.env_info()
     algorithm = config.algorithm.upper() if config.rho else "SAC"
     flown_by = (
         f"all that a {algorithm} agent flew while it learned, from the first, seed {config.seed}"
     )
-    collected = describe(config.record, flown)
+    collected = describe(config.record, recorded.episodes)
     info = dataset_info(
-        collected, env, flown_by, f"lunar_offline/{algorithm}", recipe_of(config), flown
+        collected,
+        env,
+        flown_by,
+        f"lunar_offline/{algorithm}",
+        recipe_of(config),
+        recorded.episodes,
     )
-    publish(config.record, flown, env, info, check)
+    publish(config.record, recorded, env, info, check)
     journal.discard()

@@ -1,22 +1,24 @@
 """Is a dataset what its manifest says, and what its env gives?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from lunar_offline.data.ids import check_there
 from lunar_offline.data.manifest import MANIFEST, check_files, read_manifest
 from lunar_offline.data.reader import read_dataset
-from lunar_offline.data.workers import map_in_processes
+from lunar_offline.data.workers import in_order, share
 from lunar_offline.envs import EnvInfo
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.transitions import Episode
 
-LOT = 25
+LOT = 25  # episodes that are worth the start of another process
+AHEAD = 4  # episodes that one has at hand
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,13 @@ def verify_dataset(
         raise UsageError(f"--replay {replay}: {dataset_id} has {len(episodes)} episodes")
     observer = observer or Silent()
     observer.phase("replaying", n, 0)
-    lots = [range(start, min(start + LOT, n)) for start in range(0, n, LOT)]
-    check = partial(_replay_lot, dataset.env)
-    work = [(lot.start, episodes[lot.start : lot.stop]) for lot in lots]
-    done = map_in_processes(check, work, workers=workers) if workers > 1 else map(check, work)
-    for lot, difference in zip(lots, done, strict=True):
+    replays = partial(_replays, dataset.env)
+    workers = min(workers, 1 + n // LOT)
+    replayed = share(replays, enumerate(episodes[:n]), workers=workers, ahead=AHEAD) if n else ()
+    for difference in in_order(replayed):
         if difference:
             raise RefusedError(f"{dataset_id}: {difference}{_elsewhere(manifest)}")
-        observer.advance(len(lot))
+        observer.advance(1)
     return Verified(dataset_id, len(manifest["files"]), n)
 
 
@@ -83,26 +84,30 @@ def _elsewhere(manifest: dict) -> str:
     return "" if recorded in (None, here) else f" (recorded on {recorded}, replayed on {here})"
 
 
-def _replay_lot(env_info: EnvInfo, work: tuple[int, Sequence[Episode]]) -> str:
-    """Return the first difference of a lot of episodes, or nothing."""
-    first, episodes = work
+def _replays(
+    env_info: EnvInfo, episodes: Iterator[tuple[int, Episode]]
+) -> Iterator[tuple[int, str]]:
+    """Yield the first difference of each numbered episode, or nothing."""
     env = env_info.make()
     try:
-        for index, episode in enumerate(episodes, first):
-            if episode.seed is None:
-                return f"episode {index} has no seed to replay from"
-            observation, _ = env.reset(seed=episode.seed)
-            for step in range(len(episode)):
-                if not np.array_equal(observation, episode.observations[step]):
-                    return f"episode {index} differs in its observation {step}"
-                observation, reward, terminated, truncated, _ = env.step(episode.actions[step])
-                if np.float32(reward) != np.float32(episode.rewards[step]):
-                    return f"episode {index} differs in its reward {step}"
-                flags = (episode.terminations[step], episode.truncations[step])
-                if (terminated, truncated) != flags:
-                    return f"episode {index} ends differently at step {step}"
-            if not np.array_equal(observation, episode.observations[-1]):
-                return f"episode {index} differs in its last observation"
+        for index, episode in episodes:
+            yield index, _difference(env, index, episode)
     finally:
         env.close()
+
+
+def _difference(env: gym.Env, index: int, episode: Episode) -> str:
+    if episode.seed is None:
+        return f"episode {index} has no seed to replay from"
+    observation, _ = env.reset(seed=episode.seed)
+    for step in range(len(episode)):
+        if not np.array_equal(observation, episode.observations[step]):
+            return f"episode {index} differs in its observation {step}"
+        observation, reward, terminated, truncated, _ = env.step(episode.actions[step])
+        if np.float32(reward) != np.float32(episode.rewards[step]):
+            return f"episode {index} differs in its reward {step}"
+        if (terminated, truncated) != (episode.terminations[step], episode.truncations[step]):
+            return f"episode {index} ends differently at step {step}"
+    if not np.array_equal(observation, episode.observations[-1]):
+        return f"episode {index} differs in its last observation"
     return ""

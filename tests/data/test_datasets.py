@@ -10,6 +10,7 @@ import minari
 import numpy as np
 import pytest
 
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import check_free, check_there, datasets_root, parse_id
 from lunar_offline.data.publish import METADATA_KEY, DatasetInfo, publish
 from lunar_offline.data.reader import read_dataset
@@ -37,7 +38,7 @@ def discrete(request: pytest.FixtureRequest) -> bool:
 
 def test_what_was_flown_is_what_is_read(random_episodes, discrete: bool) -> None:
     episodes: list[Episode] = random_episodes[discrete]
-    publish("box2d/random-v3", episodes, lander(discrete=discrete), INFO)
+    publish("box2d/random-v3", EpisodeFile(episodes), lander(discrete=discrete), INFO)
     dataset = read_dataset("box2d/random-v3")
     expected = Transitions.from_episodes(episodes)
     assert dataset.transitions.records.tobytes() == expected.records.tobytes()
@@ -49,7 +50,7 @@ def test_what_was_flown_is_what_is_read(random_episodes, discrete: bool) -> None
 
 def test_minari_takes_it(random_episodes, discrete: bool) -> None:
     episodes: list[Episode] = random_episodes[discrete]
-    publish("lunar-random-v0", episodes, lander(discrete=discrete), INFO)
+    publish("lunar-random-v0", EpisodeFile(episodes), lander(discrete=discrete), INFO)
     dataset = minari.load_dataset("lunar-random-v0")
     assert dataset.total_episodes == len(episodes)
     assert dataset.total_steps == sum(len(e) for e in episodes)
@@ -74,7 +75,7 @@ def test_minari_takes_it(random_episodes, discrete: bool) -> None:
 
 @pytest.mark.parametrize("command", [["list", "local"], ["show", "lunar-random-v0"]])
 def test_minaris_command_line_takes_it(random_episodes, command: list[str]) -> None:
-    publish("lunar-random-v0", random_episodes[True], lander(discrete=True), INFO)
+    publish("lunar-random-v0", EpisodeFile(random_episodes[True]), lander(discrete=True), INFO)
     minari_cli = Path(sys.executable).with_name("minari")
     shown = subprocess.run([minari_cli, *command], capture_output=True, text=True, check=True)
     assert "lunar-random-v0" in shown.stdout
@@ -82,22 +83,24 @@ def test_minaris_command_line_takes_it(random_episodes, command: list[str]) -> N
 
 def test_the_same_episodes_give_the_same_bytes(random_episodes) -> None:
     for name in ("a-v0", "b-v0"):
-        publish(name, random_episodes[True], lander(discrete=True), INFO)
+        publish(name, EpisodeFile(random_episodes[True]), lander(discrete=True), INFO)
     assert read_dataset("a-v0").sha256 == read_dataset("b-v0").sha256
 
 
 def test_a_published_dataset_never_changes(random_episodes) -> None:
-    publish("lunar-random-v0", random_episodes[True], lander(discrete=True), INFO)
+    publish("lunar-random-v0", EpisodeFile(random_episodes[True]), lander(discrete=True), INFO)
     before = read_dataset("lunar-random-v0").sha256
     with pytest.raises(RefusedError, match="the next free version is lunar-random-v1"):
-        publish("lunar-random-v0", random_episodes[True][:1], lander(discrete=True), INFO)
+        publish(
+            "lunar-random-v0", EpisodeFile(random_episodes[True][:1]), lander(discrete=True), INFO
+        )
     assert read_dataset("lunar-random-v0").sha256 == before
 
 
 def test_a_failed_publication_leaves_nothing(random_episodes) -> None:
     bad = INFO.__class__(**{**INFO.__dict__, "recipe": {"x": object()}})
     with pytest.raises(TypeError):
-        publish("lunar-random-v0", random_episodes[True], lander(discrete=True), bad)
+        publish("lunar-random-v0", EpisodeFile(random_episodes[True]), lander(discrete=True), bad)
     assert not any(path.is_file() for path in datasets_root().rglob("*"))
 
 
@@ -124,7 +127,7 @@ def test_a_malformed_id(dataset_id: str, reason: str) -> None:
 def test_an_unknown_id_says_what_is_there(random_episodes) -> None:
     with pytest.raises(UsageError, match="make it with: lunar-offline collect --dataset x-v1"):
         check_there("x-v1")
-    publish("x-v0", random_episodes[True], lander(discrete=True), INFO)
+    publish("x-v0", EpisodeFile(random_episodes[True]), lander(discrete=True), INFO)
     with pytest.raises(UsageError, match="there is x-v0"):
         check_there("x-v1")
     check_free("x-v1")
@@ -133,7 +136,7 @@ def test_an_unknown_id_says_what_is_there(random_episodes) -> None:
 @pytest.fixture
 def data(random_episodes) -> Path:
     """The data folder of a dataset that a test may damage; it has no manifest to show that."""
-    publish("bad-v0", random_episodes[True], lander(discrete=True), INFO)
+    publish("bad-v0", EpisodeFile(random_episodes[True]), lander(discrete=True), INFO)
     (datasets_root() / "bad-v0" / "manifest.json").unlink()
     return datasets_root() / "bad-v0" / "data"
 

@@ -88,6 +88,21 @@ def test_rows_are_drawn_uniformly_and_by_counter() -> None:
     assert ((counts - 100) ** 2 / 100).sum() < 27.9  # chi square, 9 degrees, p = 0.001
 
 
+def test_the_rows_of_a_batch_stay_what_they_are() -> None:
+    # a run that goes on after an update of this package must draw what it would have drawn
+    offline, replay = marked(1_000, 1.0), ReplayBuffer(70, DTYPE)
+    replay.extend(marked(50, 2.0))
+    sampler = MixedSampler(((offline, 5), (replay, 3)), DTYPE)
+    for step, rows in (
+        (0, [764, 571, 476, 689, 976, 20, 5, 4]),
+        (123_456, [943, 431, 418, 814, 30, 34, 15, 33]),
+    ):
+        batch = sampler.sample(generator(4, Purpose.BATCH, step))
+        assert batch.transitions.observations[:, 0].astype(int).tolist() == rows
+        assert batch.offline_rows is not None
+        assert batch.offline_rows.tolist() == rows[:5]
+
+
 def test_a_source_without_a_share_is_never_read() -> None:
     class Untouchable:
         @property

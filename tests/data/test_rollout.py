@@ -1,11 +1,10 @@
 import multiprocessing
-import os
 
 import numpy as np
 import pytest
 
 from lunar_offline.data.collect import collect
-from lunar_offline.data.rollout import INFERENCE_ROWS, rollout, rollout_in_processes
+from lunar_offline.data.rollout import INFERENCE_ROWS, rollout
 from lunar_offline.envs import CONTINUOUS, DISCRETE
 from lunar_offline.experiment.evaluate import policy_act
 from lunar_offline.learn.policies import ActionSpec, make_policy
@@ -92,20 +91,17 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("env", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
-def test_processes_share_the_episodes_and_keep_their_bits(env) -> None:
-    act = fresh_act(discrete=env.discrete)
-    shared = rollout_in_processes(
-        env.make, act, workers=2, prepare=os.getpid, lot=3, episodes=range(7), **STREAMS
-    )
-    alone = rollout(env.make, act, episodes=range(7), **STREAMS)
+def test_processes_share_the_episodes_and_keep_their_bits(env, slowly: list[int]) -> None:
+    act, episodes = fresh_act(discrete=env.discrete), range(60, 210)
+    shared = list(rollout(env.make, act, workers=2, episodes=episodes, **STREAMS))
+    assert 0 < len(slowly) < sum(len(episode) for episode in shared)  # some were flown elsewhere
+    alone = rollout(env.make, act, episodes=episodes, **STREAMS)
     assert all(same(a, b) for a, b in zip(shared, alone, strict=True))
 
 
 def test_a_caller_that_stops_leaves_no_process_behind() -> None:
     act = fresh_act(discrete=True)
-    episodes = rollout_in_processes(
-        DISCRETE.make, act, workers=2, prepare=os.getpid, lot=2, episodes=range(200), **STREAMS
-    )
+    episodes = rollout(DISCRETE.make, act, workers=2, episodes=range(200), **STREAMS)
     next(episodes)
     children = multiprocessing.active_children()
     assert children

@@ -16,6 +16,7 @@ from google.cloud import storage
 from loopback import TOKEN, Hub, constants, key_file, serving, token_server
 from lunar_offline_cli.app import main
 
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import datasets_root
 from lunar_offline.data.manifest import check_files, read_manifest
 from lunar_offline.data.parcel import pack
@@ -112,7 +113,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, random_episodes) -> Path
     """A root with one dataset, to be copied."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("published")))
-        publish(ID, random_episodes[True][:3], lander(discrete=True), INFO)
+        publish(ID, EpisodeFile(random_episodes[True][:3]), lander(discrete=True), INFO)
         read_dataset(ID)  # once for all, for the reader's cache
         return datasets_root()
 
@@ -251,7 +252,7 @@ def test_what_is_published_there_never_changes(
 ) -> None:
     share_dataset(dataset, remote=place.url)
     elsewhere()
-    publish(ID, random_episodes[True][1:4], lander(discrete=True), INFO)
+    publish(ID, EpisodeFile(random_episodes[True][1:4]), lander(discrete=True), INFO)
     mine = digests(datasets_root() / ID)
     with pytest.raises(RefusedError, match=r"has another box2d/lunar-random-v0 \(.* differs\)"):
         share_dataset(dataset, remote=place.url)
@@ -274,7 +275,7 @@ def test_a_local_file_more_or_less_is_another_content(
 
 
 def test_hugging_face_needs_a_namespace(hub: Hub, random_episodes) -> None:
-    publish("lunar-random-v0", random_episodes[True][:2], lander(discrete=True), INFO)
+    publish("lunar-random-v0", EpisodeFile(random_episodes[True][:2]), lander(discrete=True), INFO)
     use = "lunar-offline share lunar-random-v0 --remote hf://me --as box2d/lunar-random-v0"
     with pytest.raises(RefusedError, match=use):
         share_dataset("lunar-random-v0", remote="hf://me")
