@@ -52,7 +52,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no averaged policy": {"agent": {"policy_tau": 1.0}},
     "2x256": {"agent": {"hidden": [256, 256]}},
 }
-DISCRETE_ONLY = {"entropy 0.1 ln 4": {"agent": {"entropy_fraction": 0.1}}}
+DISCRETE_ONLY = {
+    "entropy 0.1 ln 4": {"agent": {"entropy_fraction": 0.1}},
+    "entropy 0.3 ln 4": {"agent": {"entropy_fraction": 0.3}},
+}
 CONTINUOUS_ONLY = {
     "entropy -1 a dimension": {"agent": {"entropy_per_dimension": -1.0}},
     "entropy 0 a dimension": {"agent": {"entropy_per_dimension": 0.0}},

@@ -33,6 +33,7 @@ from lunar_offline_cli.app import main
 
 import lunar_offline.data.workers
 from lunar_offline.data import publish
+from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import FOLDER
 from lunar_offline.data.journal import Journal
 from lunar_offline.experiment import collection, launch, train
@@ -262,8 +263,8 @@ def _interrupted(number: int, where: Any, name: str, call: int = 1, after: bool 
 
 
 PUBLICATION: list[tuple[Any, str]] = [
-    (publish, "_check_room"),
     (publish, "_write"),
+    (EpisodeFile, "content"),
     (publish, "file_sha256"),
     (publish, "write_atomic"),
     (publish, "write_manifest"),

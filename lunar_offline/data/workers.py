@@ -53,7 +53,8 @@ def share(
     and ends itself when the pipe does.
 
     Args:
-        work: yields one result for each item that it takes, in any order; can be pickled.
+        work: yields one result for each item that it takes, in any order; can be pickled where
+            there are others.
         items: what to work on. Items and results can be pickled, and one of the two are small:
             both wait in the same pipe.
         workers: processes, this one among them.
@@ -65,7 +66,7 @@ def share(
         Exception: what `work` raised.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's and rich's threads
-    task, waiting = pickle.dumps((prepare, work)), iter(items)
+    task, waiting = pickle.dumps((prepare, work)) if workers > 1 else b"", iter(items)
     children: dict[Connection, Any] = {}
     at_hand: dict[Connection, int] = {}  # of those that have their task
 

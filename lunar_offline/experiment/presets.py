@@ -54,7 +54,7 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
     values |= {
         "pretrain_updates": 0 if online_sac else 8_000 if discrete else 5_000,
         "updates": 10_000,
-        "utd_ratio": 1.0 if online_sac else 2.0,
+        "utd_ratio": 0.5 if online_sac else 2.0,
         "validate_every": 20,
         # the best of eleven is chosen, by a mean whose standard error is that of a return over its
         # root: 50 episodes would leave it at 3 points, which is what is to be told apart
@@ -64,16 +64,18 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         "agent": {
             "hidden": [128, 128],
             "learning_rate": 1e-3 if discrete else 7e-4,
-            "entropy_fraction": 0.3,
+            "entropy_fraction": 0.3 if online_sac else 0.2,
             "entropy_per_dimension": -0.5,
             "initial_temperature": 1.0,
             "n_proposals": 2,
+            "tau": 0.01,
         },
     }
     if not online_sac:
         # Values must travel 250 steps back from the landing: a longer horizon, faster targets and
         # many updates are worth 12 points. With that many, the penalty online only holds the policy
         # back, and an average of policies takes the noise of single ones away. A continuous policy
-        # of less entropy touches down without a margin, and crashes.
-        values["agent"] |= {"discount": 0.995, "tau": 0.01, "policy_tau": 0.001}
+        # of less entropy touches down without a margin, and crashes; a discrete one of less than
+        # 0.2 ln 4 is lost offline, and comes back online.
+        values["agent"] |= {"discount": 0.995, "policy_tau": 0.001}
     return values

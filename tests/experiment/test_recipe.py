@@ -117,8 +117,8 @@ def test_a_recipe_that_cannot_be_meant(change: tuple[str, str], reason: str) -> 
         ("train.rhoo = 0.6", r"recipe\.toml: \[train\]: unknown key 'rhoo'; did you mean 'rho'"),
         ("train.agent.tua = 0.6", r"\[train\] \[agent\]: unknown key 'tua'; did you mean 'tau'"),
         ("train.rho = 1.5", r"recipe\.toml: rho 1\.5 is outside"),
-        ("seed = 4\ntrain.rho = 0.0", r"seed of a training run belong into \[train\]"),
-        ("discrete = true\ntrain.rho = 0.0", r"seed of a training run belong into \[train\]"),
+        ("seed = 4\ntrain.rho = 0.0", r"seed of a training run belong in \[train\]"),
+        ("discrete = true\ntrain.rho = 0.0", r"seed of a training run belong in \[train\]"),
     ],
 )
 def test_a_training_run_that_cannot_be_meant(text: str, reason: str) -> None:
