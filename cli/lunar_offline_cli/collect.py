@@ -18,8 +18,8 @@ def collect(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Behaviour policy: expert, medium, random, a run directory or a .safetensors "
-            "file.",
+            help="Behaviour policy: expert, expert-v1, medium, random, a run directory or a "
+            ".safetensors file.",
             show_default="expert",
         ),
     ] = None,

@@ -11,7 +11,7 @@ def evaluate(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run directory, a .safetensors policy, or expert, medium, random.",
+            help="A run directory, a .safetensors policy, or expert-v1, expert, medium, random.",
             show_default=False,
         ),
     ],
@@ -24,7 +24,7 @@ def evaluate(
         bool | None,
         typer.Option(
             "--discrete/--continuous",
-            help="Action space of expert, medium, random.",
+            help="Action space of a policy that ships.",
             show_default="discrete",
         ),
     ] = None,

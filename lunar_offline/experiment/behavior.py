@@ -1,4 +1,4 @@
-"""Behaviour policies by name: expert, medium, random, a run directory, or a policy file."""
+"""Behaviour policies by name: a tier that ships, a run directory, or a policy file."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.resources import resources
 from lunar_offline.files import printable
 
-TIERS = ("expert", "medium", "random")
+TIERS = ("expert-v1", "expert", "medium", "random")
 THRESHOLDED = "thresholded:"
 
 
@@ -118,8 +118,8 @@ def behavior_policy(
     """Find a policy by name.
 
     Args:
-        name: `expert`, `medium`, `random`, a run directory, or a `.safetensors` file. With
-            `thresholded:` before it a continuous policy flies the discrete lander.
+        name: one of TIERS, a run directory, or a `.safetensors` file. With `thresholded:` before it
+            a continuous policy flies the discrete lander.
         discrete: action space; None takes the file's own, or discrete for a tier.
         stochastic: sample the actions; else argmax, or tanh(mu).
         env: one that the user named, of a policy that flies no lander.
