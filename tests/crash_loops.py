@@ -32,11 +32,11 @@ import tensorboard.summary.writer.record_writer
 from lunar_offline_cli.app import main
 
 import lunar_offline.data.workers
-from lunar_offline.data import publish
+from lunar_offline.data import publish, reader, sandbox
 from lunar_offline.data.episode_file import EpisodeFile
 from lunar_offline.data.ids import FOLDER
 from lunar_offline.data.journal import Journal
-from lunar_offline.experiment import collection, launch, train
+from lunar_offline.experiment import collection, dataset_page, launch, train
 
 DATASETS = Path("datasets")
 WHOLE = Path("whole")  # where nothing is disturbed
@@ -293,6 +293,44 @@ def kill_publications() -> None:
     assert collected.complete()
 
 
+PACK, SHOW = ("dataset", "pack"), ("dataset", "show", "--html", "page.html")
+EXPORTS: list[tuple[tuple[str, ...], Any, str]] = [
+    (PACK, sandbox, "convert"),
+    (PACK, reader, "_put"),
+    (PACK, reader, "sync_directory"),
+    (SHOW, dataset_page, "write_atomic"),
+    (SHOW, os, "fsync"),
+    (SHOW, os, "replace"),
+]
+
+
+def kill_exports() -> None:
+    """Kill before and after each step of writing a cache and a page: whole or absent."""
+    collected, page, cache = Collection(0, 5), Path("page.html"), DATASETS / FOLDER / "cache"
+    collected.begin().succeeds()
+    made: dict[tuple[str, ...], dict[str, str]] = {}
+    for disturbed in (False, True):
+        for words, where, name in EXPORTS:
+            for after in (False, True):
+                page.unlink(missing_ok=True)
+                if words == PACK:
+                    shutil.rmtree(cache, ignore_errors=True)
+                command = [*words, collected.id]
+                if disturbed:
+                    hook = partial(_interrupted, signal.SIGKILL, where, name, after=after)
+                    killed = Command(*command, before=hook)
+                    assert killed.ended() == -signal.SIGKILL, (name, after, killed.said())
+                    assert _exported(page, cache).items() <= made[words].items(), (name, after)
+                    tell([name, after])
+                Command(*command).succeeds()
+                assert made.setdefault(words, _exported(page, cache)) == _exported(page, cache)
+
+
+def _exported(page: Path, cache: Path) -> dict[str, str]:
+    paths = [path for path in (page, *cache.glob("*.flat")) if path.exists()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
 def fill_disk_of_collection(*limits: str) -> None:
     """Collect where no file may be longer than a limit, and again where all may."""
     for limit in map(int, limits):
@@ -463,6 +501,7 @@ def signal_training() -> None:
 LOOPS: dict[str, Callable[..., None]] = {
     "kill_collections": lambda kills, *first: kill_collections(int(kills), *map(int, first)),
     "kill_publications": kill_publications,
+    "kill_exports": kill_exports,
     "fill_disk_of_collection": fill_disk_of_collection,
     "signal_collection": signal_collection,
     "second_writers": second_writers,

@@ -114,6 +114,10 @@ def test_a_killed_publication_is_whole_or_absent(tmp_path: Path) -> None:
     assert len(list(rounds(tmp_path, "kill_publications"))) == 18
 
 
+def test_a_killed_export_is_whole_or_absent(tmp_path: Path) -> None:
+    assert len(list(rounds(tmp_path, "kill_exports"))) == 12
+
+
 def test_a_signal_keeps_what_has_landed_and_says_how_to_go_on(tmp_path: Path) -> None:
     told = list(rounds(tmp_path, "signal_collection"))
     assert len(told) == 6
