@@ -15,7 +15,8 @@ BASE_MEMORY = 1 << 30
 BYTES_PER_SECOND = 10 << 20
 EPISODES_PER_SECOND = 200
 PATIENCE = 5  # times the CPU seconds, on a busy machine
-START = "from lunar_offline.data.strict import main; main()"
+# HDF5 and Arrow may crash once more while they tidy up, after the answer.
+START = "import os; from lunar_offline.data.strict import main; main(); os._exit(0)"
 
 
 def limits(size: int, episodes: int) -> tuple[int, int]:
@@ -72,5 +73,10 @@ def _environment() -> dict[str, str]:
         "HDF5_PLUGIN_PATH": "/nonexistent",  # no filter is loaded from anywhere
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        # each of Arrow's threads, and its allocator, reserves much of the address space: where that
+        # is used up, a thread more ends the process
+        "ARROW_IO_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -91,7 +91,7 @@ def main() -> None:
     except OSError as error:
         failed = error.filename in (None, request.out) and error.errno is not None
         answer = {"failed" if failed else "refused": one_line(error)}
-    print(json.dumps(answer))
+    print(json.dumps(answer), flush=True)
 
 
 def _limit(request: Request) -> None:
