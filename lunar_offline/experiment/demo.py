@@ -26,6 +26,8 @@ OPTIONS: dict[str, Any] = {
     "validate_every": 5,
     "validation_episodes": 30,
     "evaluation_episodes": 100,
+    # and for the preset's entropy, of which the data alone ask more
+    "agent": {"entropy_fraction": 0.3},
 }
 
 
