@@ -29,6 +29,10 @@ def transition_dtype(
     )
 
 
+FIELDS = ("observations", "actions", "rewards", "terminations", "truncations")
+"""Of an episode, as Minari names them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Episode:
     """One whole episode of T steps.

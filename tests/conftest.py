@@ -20,7 +20,7 @@ from lunar_offline.data.rollout import Flight
 from lunar_offline.envs import lander
 from lunar_offline.experiment.behavior import random_act
 from lunar_offline.experiment.collection import collect_dataset
-from lunar_offline.transitions import Episode
+from lunar_offline.transitions import FIELDS, Episode
 
 NOTHING_TOLD = DatasetInfo(
     algorithm_name="x",
@@ -107,9 +107,8 @@ def good_datasets(
             publish("bad-v0", recorded, lander(discrete=discrete), NOTHING_TOLD)
         (root / "arrow").mkdir()
         patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
-        fields = ("observations", "actions", "rewards", "terminations", "truncations")
         buffers = [
-            EpisodeBuffer(id=index, seed=e.seed, **{name: getattr(e, name) for name in fields})
+            EpisodeBuffer(id=index, seed=e.seed, **{name: getattr(e, name) for name in FIELDS})
             for index, e in enumerate(random_episodes[True][:3])
         ]
         minari.create_dataset_from_buffers(

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lunar_offline.transitions import Episode
-
-FIELDS = ("observations", "actions", "rewards", "terminations", "truncations")
+from lunar_offline.transitions import FIELDS, Episode
 
 
 class EpisodeFile:

@@ -25,7 +25,7 @@ from safetensors.numpy import load, save
 from lunar_offline.data.ids import FOLDER, datasets_root, parse_id
 from lunar_offline.errors import RefusedError
 from lunar_offline.files import write_atomic
-from lunar_offline.transitions import Episode
+from lunar_offline.transitions import FIELDS, Episode
 
 DIGEST_BYTES = 32
 RECIPE = "recipe.json"
@@ -65,8 +65,7 @@ class Journal:
     def append(self, index: int, episode: Episode) -> None:
         """Record an episode; when this returns, no crash can lose it."""
         fields: dict[str, NDArray[Any]] = {
-            name: np.ascontiguousarray(getattr(episode, name))
-            for name in ("observations", "actions", "rewards", "terminations", "truncations")
+            name: np.ascontiguousarray(getattr(episode, name)) for name in FIELDS
         }
         fields["seed"] = np.array(-1 if episode.seed is None else episode.seed, dtype=np.int64)
         content = save(fields)

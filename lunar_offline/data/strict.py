@@ -70,9 +70,6 @@ class Raw(NamedTuple):
     seed: int
 
 
-FIELDS = Raw._fields[:5]
-
-
 def main() -> None:
     """Answer the request on stdin."""
     request = Request(**json.load(sys.stdin))

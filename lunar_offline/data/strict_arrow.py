@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
-from lunar_offline.data.strict import FIELDS, NO_SEED, Raw, Request
+from lunar_offline.data.strict import NO_SEED, Raw, Request
 from lunar_offline.files import open_regular, read_regular, strict_json
+from lunar_offline.transitions import FIELDS
 
 MAX_BYTES = 1 << 16
 

@@ -12,8 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lunar_offline.data.strict import FIELDS, NO_SEED, Raw, Request
+from lunar_offline.data.strict import NO_SEED, Raw, Request
 from lunar_offline.files import one_line
+from lunar_offline.transitions import FIELDS
 
 # h5py's low-level modules have no types
 low: Any = h5py
