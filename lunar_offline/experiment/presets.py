@@ -14,7 +14,8 @@ def preset_values(
 
     `paper` is section 2.8 of the paper, with its code's clip of the critic gradient and its random
     start (10,000 steps for SAC, 1,000 for CQL-SAC). Two of its code's bugs are left out: the data
-    term, and a discrete target entropy that cannot be reached (0.3 ln 4 here).
+    term, and a discrete target entropy that cannot be reached (0.3 ln 4 here). The values may be
+    of any type here: `TrainConfig` checks them, once they are all laid over each other.
     """
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")
@@ -64,7 +65,7 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         "agent": {
             "hidden": [128, 128],
             "learning_rate": 1e-3 if discrete else 7e-4,
-            "entropy_fraction": 0.2 if 0.0 < rho < 1.0 else 0.3,
+            "entropy_fraction": 0.3 if rho in (0.0, 1.0) else 0.2,
             "entropy_per_dimension": -0.5,
             "initial_temperature": 1.0,
             "n_proposals": 2,
