@@ -76,8 +76,7 @@ def make(path: Path, rows: int) -> None:
 def measure(path: Path) -> dict[str, float]:
     """Open a cache, draw from it, and return times and memory."""
     dtype = lander(discrete=True).transition_dtype()
-    open_flat(path, "benchmark", dtype, check=False)
-    times = []
+    flat, times = open_flat(path, "benchmark", dtype, check=False), []
     for _ in range(50):
         before = time.perf_counter()
         flat = open_flat(path, "benchmark", dtype, check=False)

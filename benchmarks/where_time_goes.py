@@ -25,9 +25,9 @@ from lunar_offline import envs
 from lunar_offline.data.mixing import MixedSampler, split_batch
 from lunar_offline.data.replay import ReplayBuffer
 from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.feed import to_batch
 from lunar_offline.experiment.presets import preset_values
-from lunar_offline.experiment.train import to_batch
-from lunar_offline.learn.agent import Agent
+from lunar_offline.learn.algorithms import make_learner
 from lunar_offline.learn.policies import ActionSpec, act
 from lunar_offline.seeding import Purpose, generator
 
@@ -114,7 +114,8 @@ def online_parts(steps: int) -> dict[str, float]:
     env, info = envs.DISCRETE.make(), envs.DISCRETE
     values = preset_values("best", discrete=True, rho=0.6)
     config = TrainConfig.from_dict(values | {"dataset": "none-v0"})
-    agent = Agent(config.agent, ActionSpec(True, info.action_size), info.observation_size, 0)
+    spec = ActionSpec(True, info.action_size)
+    agent = make_learner("cql-sac", "cql-h", config.agent, spec, info.observation_size, 0)
     offline, replay = (ReplayBuffer(100_000, ours.row_dtype(info)) for _ in range(2))
     offline.extend(ours.random_rows(info))
     pairs = zip((offline, replay), split_batch(config.rho, config.batch_size), strict=True)
@@ -138,16 +139,16 @@ def online_parts(steps: int) -> dict[str, float]:
         )
         observation = env.reset(seed=step + 100)[0] if terminated or truncated else following
         marks.append(time.perf_counter())
-        if step % round(1 / config.utd_ratio) == 0:
-            drawn, n_offline = sampler.sample(generator(0, Purpose.BATCH, agent.update_step))
-            batch = to_batch(drawn, n_offline, agent.device)
-            marks.append(time.perf_counter())
+        batches = []
+        for _ in range(round(config.utd_ratio)):
+            drawn = sampler.sample(generator(0, Purpose.BATCH, agent.update_step + len(batches)))
+            batches.append(to_batch(drawn.transitions, drawn.n_offline, agent.device))
+        marks.append(time.perf_counter())
+        for batch in batches:
             agent.update(batch, config.online_penalty_weight)
-        else:
-            marks.append(marks[-1])
         marks.append(time.perf_counter())
         if step >= 0:
-            parts = ("policy", "env.step", "replay.add and resets", "batch", "update")
+            parts = ("policy", "env.step", "replay.add and resets", "batches", "updates")
             for part, taken in zip(parts, np.diff(marks).tolist(), strict=True):
                 spent[part] += taken
     return {part: seconds / steps * 1e3 for part, seconds in spent.items()}
