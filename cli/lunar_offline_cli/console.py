@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,10 +83,18 @@ class Bars:
         )
         if self._task is not None:
             self._progress.update(
-                self._task, completed=self._done, rate=f"{rate:.1f}/s", status=shown
+                self._task, completed=self._done, rate=_shown_rate(rate), status=shown
             )
         if self._plain and not self._quiet and now - self._spoken > PLAIN_EVERY_S:
             self._spoken = now
-            left = (self._total - self._done) / rate if rate else 0.0
-            line = f"{self._name}: {self._done:.0f}/{self._total}  {rate:.1f}/s  {shown}"
-            print(f"{line}  {left:.0f} s left", file=sys.stderr, flush=True)
+            left = timedelta(seconds=round((self._total - self._done) / rate if rate else 0.0))
+            parts = (f"{self._name}: {self._done:.0f}/{self._total}", _shown_rate(rate), shown)
+            print("  ".join(filter(None, (*parts, f"{left} left"))), file=sys.stderr, flush=True)
+
+
+def _shown_rate(per_second: float) -> str:
+    """Return a rate in the shortest unit of time in which it is at least 1; else by the hour."""
+    for unit, seconds in (("s", 1), ("min", 60)):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:.1f}/{unit}"
+    return f"{per_second * 3600:.1f}/h"
