@@ -13,11 +13,11 @@ from lunar_offline.data.reader import OfflineDataset, read_dataset
 from lunar_offline.envs import EnvInfo, lander
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.learners import checkpoint_spec, learner_of
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.records import write_json
 from lunar_offline.experiment.run_dir import RunDir
 from lunar_offline.experiment.stats import bootstrap
-from lunar_offline.experiment.train import checkpoint_spec, learner_of
 from lunar_offline.learn.learner import ValueLearner
 from lunar_offline.learn.policies import act
 from lunar_offline.seeding import Purpose, episode_seed, generator

@@ -13,6 +13,7 @@ from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
 from lunar_offline.experiment.config import TrainConfig, merge
 from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
+from lunar_offline.experiment.learners import checkpoint_spec
 from lunar_offline.experiment.options import check_exclusive
 from lunar_offline.experiment.presets import preset_values
 from lunar_offline.experiment.progress import Observer, Silent
@@ -20,7 +21,7 @@ from lunar_offline.experiment.provenance import differences, provenance
 from lunar_offline.experiment.recording import check_recording
 from lunar_offline.experiment.records import write_json
 from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.experiment.train import Training, checkpoint_spec
+from lunar_offline.experiment.train import Training
 
 
 def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, Any]) -> TrainConfig:

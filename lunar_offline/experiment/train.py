@@ -14,17 +14,15 @@ from lunar_offline.experiment.averages import Averages
 from lunar_offline.experiment.checkpoint import Checkpoint, Counters
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.evaluate import fly, policy_act, summarise
-from lunar_offline.experiment.feed import Feed, state_spec
+from lunar_offline.experiment.feed import Feed
 from lunar_offline.experiment.health import check_finite, check_health
+from lunar_offline.experiment.learners import learner_of
 from lunar_offline.experiment.policy_file import save_policy
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.recording import publish_recording, recording
 from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.experiment.tensor_file import Spec, spec_of
-from lunar_offline.learn.algorithms import make_learner
-from lunar_offline.learn.learner import Learner
 from lunar_offline.learn.memory import keep_freed_memory
-from lunar_offline.learn.policies import ActionSpec, act
+from lunar_offline.learn.policies import act
 from lunar_offline.learn.precision import resolve_precision
 from lunar_offline.seeding import Purpose, episode_seed, generator
 from lunar_offline.transitions import Episode, Transitions
@@ -283,23 +281,3 @@ class Training:
         self._averages = Averages.of_state(counters.averages)
         self._metrics_size = counters.metrics_size
         self.notes += checkpoint.notes
-
-
-def checkpoint_spec(config: TrainConfig, learner: Learner) -> Spec:
-    """Return what the tensors of a run's checkpoints must be."""
-    return {**spec_of(learner.state_tensors()), **state_spec(config, config.env_info())}
-
-
-def learner_of(config: TrainConfig, device: str = "cpu", *, bf16: bool = False) -> Learner:
-    """Assemble the learner that a config asks for, at its initialisation."""
-    env = config.env_info()
-    return make_learner(
-        config.algorithm,
-        config.penalty,
-        config.agent,
-        ActionSpec(env.discrete, env.action_size),
-        env.observation_size,
-        config.seed,
-        device,
-        bf16=bf16,
-    )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lunar_offline.learn import losses
+from lunar_offline.learn.action_sets import Proposals
 from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.critics import Values
 from lunar_offline.learn.learner import (
@@ -25,7 +26,6 @@ from lunar_offline.learn.policies import (
     ActionSpec,
     Critic,
     Policy,
-    Proposals,
     make_critic,
     make_policy,
     target_entropy,

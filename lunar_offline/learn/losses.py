@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lunar_offline.learn.policies import ActionSet
+from lunar_offline.learn.action_sets import ActionSet
 
 
 def soft_value(q_KBN: Tensor, action_set: ActionSet, temperature: Tensor | float) -> Tensor:

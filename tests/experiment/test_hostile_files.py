@@ -26,9 +26,9 @@ from lunar_offline.errors import RefusedError
 from lunar_offline.experiment.behavior import behavior_policy, bundled_policy
 from lunar_offline.experiment.collection import collect_dataset
 from lunar_offline.experiment.launch import resolve, resume, start
+from lunar_offline.experiment.learners import checkpoint_spec, learner_of
 from lunar_offline.experiment.policy_file import load_policy
 from lunar_offline.experiment.tensor_file import BLANK
-from lunar_offline.experiment.train import checkpoint_spec, learner_of
 
 TINY: dict[str, Any] = {
     "rho": 0.0,

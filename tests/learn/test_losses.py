@@ -7,7 +7,7 @@ import torch
 from torch import tensor
 
 from lunar_offline.learn import losses
-from lunar_offline.learn.policies import ActionSet
+from lunar_offline.learn.action_sets import ActionSet
 
 # two states, two actions, probabilities (1/4, 3/4) and (1/2, 1/2)
 WEIGHT_BN = tensor([[0.25, 0.75], [0.5, 0.5]])
