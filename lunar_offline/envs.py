@@ -260,6 +260,30 @@ def shaping(observations: NDArray[Any]) -> NDArray[np.float64]:
     )
 
 
+def invariant_rewards(
+    rewards: NDArray[Any],
+    next_observations: NDArray[Any],
+    terminations: NDArray[np.bool_],
+    discount: float,
+) -> NDArray[np.float32]:
+    """Return the lander's rewards with potential differences that a discount does not distort.
+
+    Its rewards hold shaping(s') - shaping(s). Discounted, those pay (1 - discount) * shaping(s) for
+    every step spent at s, which is negative and as large as what the engines cost: it pays to be
+    near the pad and slow, whatever that burns. discount * shaping(s') - shaping(s) adds up to the
+    ends of an episode again, so that the best policy is that of fuel and outcome alone (Ng, Harada
+    and Russell 1999). A termination's reward, 100 or -100, holds no difference and stays.
+
+    Args:
+        rewards: [N].
+        next_observations: [N, 8].
+        terminations: bool [N].
+        discount: of the values that are learned.
+    """
+    excess = (1.0 - discount) * shaping(next_observations)
+    return (rewards - np.where(terminations, 0.0, excess)).astype(np.float32)
+
+
 def return_bound(first_observations: NDArray[Any]) -> NDArray[np.float64]:
     """Return the highest possible episode return from first observations [..., 8].
 

@@ -115,17 +115,21 @@ class Transitions:
         """Return [episodes]: one past the last row of each episode."""
         return np.flatnonzero(self.terminations | self.truncations) + 1
 
-    def returns(self, discount: float) -> NDArray[np.float64]:
+    def returns(
+        self, discount: float, rewards: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float64]:
         """Return [N]: the discounted return from each row to the end of its episode.
 
         -inf in episodes that a time limit cut short: what they would have got is not known.
+        `rewards` [N] stand in for the rows' own.
         """
+        rewards = self.rewards if rewards is None else rewards
         returns = np.empty(len(self))
         start = 0
         for end in self.episode_ends():
             total = 0.0 if self.terminations[end - 1] else -np.inf
             for row in range(end - 1, start - 1, -1):
-                total = float(self.rewards[row]) + discount * total
+                total = float(rewards[row]) + discount * total
                 returns[row] = total
             start = end
         return returns

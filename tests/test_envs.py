@@ -100,6 +100,18 @@ def test_returns_are_potential_fuel_and_end(
         parts = potential[-2] - potential[0] - sum(envs.fuel(episode.actions[:-1])) + end
         assert episode.episode_return == pytest.approx(parts, abs=2e-3)
         assert episode.episode_return < envs.return_bound(episode.observations[0])
+        # discounted, only the ends of the potential are left of it
+        discount, steps = 0.97, np.arange(len(episode))
+        rewards = envs.invariant_rewards(
+            episode.rewards, episode.observations[1:], episode.terminations, discount
+        )
+        burnt = [sum(envs.fuel(episode.actions[t : t + 1])) for t in steps[:-1]]
+        expected = (
+            discount ** steps[-1] * (potential[-2] + end)
+            - potential[0]
+            - float((discount ** steps[:-1] * burnt).sum())
+        )
+        assert (discount**steps * rewards).sum() == pytest.approx(expected, abs=2e-3)
 
 
 def test_fuel_by_hand() -> None:

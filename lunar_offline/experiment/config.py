@@ -52,6 +52,8 @@ class TrainConfig:
         online_episodes: training episodes flown.
         batch_size: rows per update.
         buffer_size: capacity of the replay buffer, in transitions.
+        invariant_shaping: learn from `envs.invariant_rewards`; other envs than the lander have no
+            potential that is known, and keep their rewards.
         balanced: online, draw the dataset's rows by how close they are to online ones (balanced
             replay); rho stays exact.
         utd_ratio: update steps per env step.
@@ -88,6 +90,7 @@ class TrainConfig:
     online_episodes: int = 200
     batch_size: int = 256
     buffer_size: int = 500_000
+    invariant_shaping: bool = False
     balanced: bool = False
     utd_ratio: float = 1.0
     random_steps: int = 0

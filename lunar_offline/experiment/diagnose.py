@@ -1,7 +1,7 @@
 """Predicted value against true discounted return, both soft (CQL paper, Table 4)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lunar_offline.data.reader import OfflineDataset, read_dataset
-from lunar_offline.envs import EnvInfo, lander
+from lunar_offline.envs import EnvInfo, invariant_rewards, lander
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.learners import checkpoint_spec, learner_of
@@ -87,7 +87,7 @@ def diagnose(
     for kind, places in starts.items():
         predicted, true = [], []
         for index, start in enumerate(places):
-            flight = fly_from(env, learner, start, index)
+            flight = as_learned(fly_from(env, learner, start, index), config)
             predicted.append(float(learner.values(_tensor(flight.observations[:1]))[0]))
             true.append(soft_return(learner, flight, config.agent.discount))
             observer.advance(1)
@@ -169,6 +169,19 @@ def fly_from(env_info: EnvInfo, learner: ValueLearner, start: Start, index: int)
     finally:
         env.close()
     return Flight(np.stack(observations), np.asarray(actions), np.asarray(rewards), terminated)
+
+
+def as_learned(flight: Flight, config: TrainConfig) -> Flight:
+    """Return a flight with the rewards that the run's critics have learned from."""
+    if not config.invariant_shaping:
+        return flight
+    terminations = np.zeros(len(flight.rewards), dtype=bool)
+    terminations[-1] = flight.terminated
+    following, discount = flight.observations[1:], config.agent.discount
+    return replace(
+        flight,
+        rewards=invariant_rewards(flight.rewards, following, terminations, discount),
+    )
 
 
 def soft_return(learner: ValueLearner, flight: Flight, discount: float) -> float:

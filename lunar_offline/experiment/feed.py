@@ -14,7 +14,7 @@ from lunar_offline.data.mixing import (
     split_batch,
 )
 from lunar_offline.data.replay import ReplayBuffer
-from lunar_offline.envs import EnvInfo
+from lunar_offline.envs import EnvInfo, invariant_rewards
 from lunar_offline.errors import UsageError
 from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.tensor_file import Spec, spec_of
@@ -66,7 +66,8 @@ class Feed:
             self._density = _density(config, env, device)
         self._returns = None
         if config.agent.calibrated:
-            self._returns = offline.returns(config.agent.discount).astype(np.float32)
+            rewards = learned_rewards(config, env, offline)
+            self._returns = offline.returns(config.agent.discount, rewards).astype(np.float32)
 
     def _share_buffer(self, dataset: Transitions | None) -> Transitions:
         config = self._config
@@ -88,7 +89,8 @@ class Feed:
         drawn = (self._online if online else self._offline).sample(self._draws.at(update_step))
         rows, n_offline = drawn.transitions, drawn.n_offline
         everything = self._config.penalised_rows == "all"
-        batch = to_batch(rows, len(rows) if everything else n_offline, self._device)
+        rewards = learned_rewards(self._config, self._env, rows)
+        batch = to_batch(rows, len(rows) if everything else n_offline, self._device, rewards)
         if self._density and online:
             self._density.update(batch.observations, batch.actions, n_offline)
             if update_step % REFRESH_EVERY == 0:
@@ -141,6 +143,15 @@ class Feed:
         return {"density": self._density.optimizer} if self._density else {}
 
 
+def learned_rewards(config: TrainConfig, env: EnvInfo, rows: Transitions) -> NDArray[np.float32]:
+    """Return the rewards [N] that a run learns from: the env's own, or see `invariant_rewards`."""
+    if not (config.invariant_shaping and env.is_lander):
+        return rows.rewards
+    return invariant_rewards(
+        rows.rewards, rows.next_observations, rows.terminations, config.agent.discount
+    )
+
+
 def state_spec(config: TrainConfig, env: EnvInfo) -> Spec:
     """Return what `Feed.state_tensors` gives, without a dataset."""
     rows, size = config.buffer_size, env.transition_dtype().itemsize
@@ -181,12 +192,17 @@ def _check_rows(rows: Transitions, env: EnvInfo) -> None:
         raise ValueError("the replay holds an action that the env does not take")
 
 
-def to_batch(rows: Transitions, n_penalised: int, device: torch.device) -> Batch:
-    """Copy a batch of records into tensors."""
+def to_batch(
+    rows: Transitions,
+    n_penalised: int,
+    device: torch.device,
+    rewards: NDArray[np.float32] | None = None,
+) -> Batch:
+    """Copy a batch of records into tensors; `rewards` [N] stand in for the rows' own."""
     return Batch(
         observations=to_device(rows.observations, device),
         actions=to_device(rows.actions, device),
-        rewards=to_device(rows.rewards, device),
+        rewards=to_device(rows.rewards if rewards is None else rewards, device),
         next_observations=to_device(rows.next_observations, device),
         terminations=to_device(rows.terminations, device),
         n_penalised=n_penalised,

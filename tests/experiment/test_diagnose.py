@@ -1,5 +1,6 @@
 """Diagnostics and alarms of real, tiny runs."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import torch
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.envs import DISCRETE
 from lunar_offline.errors import DivergedError, LunarOfflineError, RefusedError, UsageError
+from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.diagnose import (
     Flight,
     Start,
+    as_learned,
     diagnose,
     fly_from,
     replayed_starts,
@@ -49,6 +52,19 @@ def test_a_soft_return_by_hand() -> None:
     assert soft_return(known, flight(terminated=True), 0.9) == pytest.approx(4.65)
     # a time limit: + 0.81 * 10
     assert soft_return(known, flight(terminated=False), 0.9) == pytest.approx(12.75)
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_a_flight_is_judged_by_the_rewards_that_were_learned(terminated: bool) -> None:
+    # x is 0, 0.3 and 0.6 away: the potential is 0, -30 and -60
+    observations = np.zeros((3, 8), dtype=np.float32)
+    observations[:, 0] = [0.0, 0.3, 0.6]
+    flown = Flight(observations, np.zeros(2, np.int64), np.array([-30.0, -100.0]), terminated)
+    plain = TrainConfig(dataset="x-v0", agent=AgentConfig(discount=0.9))
+    assert as_learned(flown, plain) is flown
+    learned = as_learned(flown, dataclasses.replace(plain, invariant_shaping=True))
+    # 0.9 (-30) - 0, and a terminal reward as it was or -100 + 0.1 (60)
+    assert learned.rewards == pytest.approx([-27.0, -100.0 if terminated else -94.0], rel=1e-5)
 
 
 def test_replayed_starts_are_the_datasets_states(random_dataset: str) -> None:

@@ -7,9 +7,13 @@ import pytest
 
 from lunar_offline.data.mixing import MixedSampler
 from lunar_offline.data.reader import read_dataset
+from lunar_offline.envs import shaping
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.feed import learned_rewards
 from lunar_offline.experiment.launch import evaluate_run, finish, resolve, resume, start
 from lunar_offline.experiment.train import Training
+from lunar_offline.transitions import Transitions
 
 SMALL = {
     "pretrain_updates": 20,
@@ -277,3 +281,39 @@ def test_calibration_meets_the_datas_own_returns(random_dataset: str, tmp_path: 
     assert batch.returns is not None
     expected = [returns[o.numpy().tobytes()] for o in batch.observations]
     assert batch.returns.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_invariant_shaping_is_in_rewards_and_returns_alike(
+    random_dataset: str, tmp_path: Path
+) -> None:
+    training = begin(
+        tmp_path / "run",
+        dataset=random_dataset,
+        agent={"calibrated": True, "discount": 0.9},
+        invariant_shaping=True,
+    )
+    expected: dict[bytes, tuple[float, float]] = {}
+    rows = read_dataset(random_dataset).transitions
+    total = 0.0
+    for row in reversed(range(len(rows))):
+        ends = bool(rows.terminations[row])
+        excess = 0.0 if ends else 0.1 * float(shaping(rows.next_observations[row]))
+        reward = float(rows.rewards[row]) - excess
+        total = reward + (0.0 if ends else 0.9 * total)
+        expected[rows.observations[row].tobytes()] = (reward, total)
+    batch = training.feed.batch(0, online=False)
+    assert batch.returns is not None
+    rewards, returns = zip(
+        *(expected[o.numpy().tobytes()] for o in batch.observations), strict=True
+    )
+    assert batch.rewards.tolist() == pytest.approx(rewards, rel=1e-5, abs=1e-4)
+    assert batch.returns.tolist() == pytest.approx(returns, rel=1e-5, abs=1e-4)
+
+
+def test_other_envs_keep_their_rewards() -> None:
+    config = TrainConfig(
+        rho=0.0, pretrain_updates=0, env="Pendulum-v1", discrete=False, invariant_shaping=True
+    )
+    env = config.env_info()
+    rows = Transitions(np.ones(3, env.transition_dtype()))
+    assert learned_rewards(config, env, rows).tolist() == [1.0, 1.0, 1.0]
