@@ -77,6 +77,6 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         # many updates are worth 12 points. With that many, the penalty online only holds the policy
         # back, and an average of policies takes the noise of single ones away. A continuous policy
         # of less entropy touches down without a margin, and crashes; a discrete one of 0.2 ln 4
-        # learns less from data alone than with 0.3, and more in the end.
+        # learns less from data alone than with 0.3, and as much in the end.
         values["agent"] |= {"discount": 0.995, "policy_tau": 0.001}
     return values
