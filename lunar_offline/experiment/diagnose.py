@@ -13,6 +13,7 @@ from lunar_offline.data.reader import OfflineDataset, read_dataset
 from lunar_offline.envs import EnvInfo, invariant_rewards, lander
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.config import TrainConfig
+from lunar_offline.experiment.feed import learns_shaped
 from lunar_offline.experiment.learners import checkpoint_spec, learner_of
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.records import write_json
@@ -173,7 +174,7 @@ def fly_from(env_info: EnvInfo, learner: ValueLearner, start: Start, index: int)
 
 def as_learned(flight: Flight, config: TrainConfig) -> Flight:
     """Return a flight with the rewards that the run's critics have learned from."""
-    if not config.invariant_shaping:
+    if not learns_shaped(config, lander(discrete=config.discrete)):
         return flight
     terminations = np.zeros(len(flight.rewards), dtype=bool)
     terminations[-1] = flight.terminated

@@ -143,9 +143,14 @@ class Feed:
         return {"density": self._density.optimizer} if self._density else {}
 
 
+def learns_shaped(config: TrainConfig, env: EnvInfo) -> bool:
+    """Return whether a run learns from `invariant_rewards` and not from the env's own."""
+    return config.invariant_shaping and env.is_lander
+
+
 def learned_rewards(config: TrainConfig, env: EnvInfo, rows: Transitions) -> NDArray[np.float32]:
-    """Return the rewards [N] that a run learns from: the env's own, or see `invariant_rewards`."""
-    if not (config.invariant_shaping and env.is_lander):
+    """Return the rewards [N] that a run learns from: see `learns_shaped`."""
+    if not learns_shaped(config, env):
         return rows.rewards
     return invariant_rewards(
         rows.rewards, rows.next_observations, rows.terminations, config.agent.discount
