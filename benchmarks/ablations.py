@@ -32,6 +32,7 @@ SHORT = {
 }
 CHANGES: dict[str, dict[str, Any]] = {
     "preset": {},
+    "invariant shaping": {"invariant_shaping": True},
     "no LayerNorm": {"agent": {"layer_norm": False}},
     "4 critics, minimum of 2": {"agent": {"n_critics": 4, "target_subset": 2}},
     "UTD 2": {"utd_ratio": 2.0},

@@ -10,7 +10,7 @@ from lunar_offline.data.reader import OfflineDataset, read_dataset
 from lunar_offline.data.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.experiment.behavior import BehaviorPolicy, behavior_policy
-from lunar_offline.experiment.config import TrainConfig, merge
+from lunar_offline.experiment.config import TrainConfig, check_types, merge
 from lunar_offline.experiment.evaluate import fly, summarise
 from lunar_offline.experiment.figures import evaluation_figure, training_figure
 from lunar_offline.experiment.learners import checkpoint_spec
@@ -33,12 +33,10 @@ def resolve(*, discrete: bool | None, file: dict[str, Any], options: dict[str, A
         UsageError: an option cannot be meant, or asks for the other action space.
         RefusedError: the dataset's metadata cannot be trusted.
     """
-    given = merge(file, options)
+    given = check_types(TrainConfig, merge(file, options), "config")  # all below rely on types
     check_exclusive(options, given)
     rho, dataset_id = given.get("rho", TrainConfig.rho), given.get("dataset", "")
-    wanted = discrete if discrete is not None else file.get("discrete")
-    if not isinstance(wanted, bool | None):
-        raise UsageError(f"the config's discrete is not of type bool: {wanted!r:.40}")
+    wanted = discrete if discrete is not None else given.get("discrete")
 
     def config(discrete: bool) -> TrainConfig:
         chosen = preset_values(

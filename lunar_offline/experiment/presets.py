@@ -14,8 +14,7 @@ def preset_values(
 
     `paper` is section 2.8 of the paper, with its code's clip of the critic gradient and its random
     start (10,000 steps for SAC, 1,000 for CQL-SAC). Two of its code's bugs are left out: the data
-    term, and a discrete target entropy that cannot be reached (0.3 ln 4 here). The values may be
-    of any type here: `TrainConfig` checks them, once they are all laid over each other.
+    term, and a discrete target entropy that cannot be reached (0.3 ln 4 here).
     """
     if preset not in PRESETS:
         raise UsageError(f"preset {preset!r} is not one of {', '.join(PRESETS)}")

@@ -1,5 +1,7 @@
 """Run directories, configs and arguments that cannot be meant, damaged, or of strangers."""
 
+import dataclasses
+import datetime
 import json
 import os
 import shutil
@@ -14,8 +16,10 @@ from lunar_offline_cli.app import main
 
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.experiment.config import TrainConfig
 from lunar_offline.experiment.launch import finish, resolve, resume, start
 from lunar_offline.experiment.run_dir import RunDir
+from lunar_offline.learn.learner import AgentConfig
 
 TINY: dict[str, Any] = {
     "rho": 0.0,
@@ -141,6 +145,16 @@ def test_the_users_own_config_is_a_mistake_of_usage(
     code, said = call("train", "--config", "my.toml", "--dataset", "none-v0")
     assert code == 2
     assert reason in said
+
+
+@pytest.mark.parametrize("value", [[], {}, datetime.time(1)])  # no key is of these types
+def test_every_key_is_checked_for_its_type_before_it_is_used(value: Any) -> None:
+    keys = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "agent"]
+    files = {key: {key: value} for key in keys}
+    files |= {f.name: {"agent": {f.name: value}} for f in dataclasses.fields(AgentConfig)}
+    for key, file in files.items():
+        with pytest.raises(UsageError, match=f"{key} is not"):
+            resolve(discrete=None, file={"dataset": "none-v0"} | file, options={})
 
 
 @pytest.mark.parametrize(("make", "reason"), CONFIGS)
