@@ -52,6 +52,11 @@ class Group:
         """Return a measure of evaluation.json, one value per run; NaN where its env has none."""
         return np.array([run.evaluation.get(measure, math.nan) for run in self.runs])
 
+    def mean(self, measure: str) -> float | None:
+        """Return the mean over runs of a measure; None where the env has none."""
+        mean = float(self.scores(measure).mean())
+        return None if math.isnan(mean) else mean
+
     @cached_property
     def iqm(self) -> Estimate:
         """IQM over runs of the evaluation mean, with its interval."""
@@ -129,6 +134,7 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
     `iqm` is that over runs of the 1000-episode evaluation mean, with its 95% stratified bootstrap
     interval; `better` the probability that a run of the group has a higher mean than one of the
     first group, with its interval; `episodes_to_200` the Kaplan-Meier median (null: too few did).
+    A measure of landings is null for another env.
     """
     table = []
     for group in groups:
@@ -143,10 +149,10 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "iqm": group.iqm._asdict(),
                 "last": group.last(),
                 "lowest_window": float(group.scores("min_window_100").min()),
-                "crash_rate": float(group.scores("crash_rate").mean()),
-                "fuel": float(group.scores("fuel").mean()),
-                "frames": float(group.scores("frames").mean()),
-                "regret_to_bound": float(group.scores("regret_to_bound").mean()),
+                "crash_rate": group.mean("crash_rate"),
+                "fuel": group.mean("fuel"),
+                "frames": group.mean("frames"),
+                "regret_to_bound": group.mean("regret_to_bound"),
                 "episodes_to_200": reached if math.isfinite(reached) else None,
                 "better": better._asdict() if better else None,
             }
@@ -179,10 +185,14 @@ def cells(row: dict[str, Any]) -> list[str]:
         str(Estimate(**row["iqm"])),
         f"{row['last']:.1f}",
         f"{row['lowest_window']:.1f}",
-        f"{100 * row['crash_rate']:.2f}",
-        f"{row['fuel']:.1f}",
-        f"{row['frames']:.0f}",
-        f"{row['regret_to_bound']:.1f}",
+        _shown(row["crash_rate"], "{:.2%}").removesuffix("%"),
+        _shown(row["fuel"], "{:.1f}"),
+        _shown(row["frames"], "{:.0f}"),
+        _shown(row["regret_to_bound"], "{:.1f}"),
         "not reached" if reached is None else f"{reached:.0f}",
         f"{better['value']:.2f} [{better['low']:.2f}, {better['high']:.2f}]" if better else "",
     ]
+
+
+def _shown(value: float | None, pattern: str) -> str:
+    return "-" if value is None else pattern.format(value)

@@ -10,6 +10,7 @@ from lunar_offline.files import parse_json, read_regular, write_atomic
 
 MAX_JSON_BYTES = 16 << 20
 MAX_METRICS_BYTES = 32 << 20
+MEASURES = ("min_window_100", "frames", "crash_rate", "fuel", "regret_to_bound")
 
 
 def read_metrics(path: Path, size: int | None) -> list[dict[str, Any]]:
@@ -71,16 +72,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """Read evaluation.json, whose `mean` and `returns` are finite numbers.
+    """Read evaluation.json: `mean`, `returns` and what else of its measures is there are finite.
 
     Raises:
         RefusedError: it is missing or damaged.
     """
     value = read_json(path)
-    returns = value.get("returns")
-    if not (_is_number(value.get("mean")) and isinstance(returns, list) and returns):
-        raise RefusedError(f"{path}: damaged; evaluate the run again")
-    if not all(map(_is_number, returns)):
+    returns, last = value.get("returns"), value.get("last", value)
+    measures = [value.get(name, 0) for name in MEASURES]
+    if not (
+        isinstance(returns, list)
+        and returns
+        and isinstance(last, dict)
+        and all(map(_is_number, [*returns, *measures, value.get("mean"), last.get("mean")]))
+    ):
         raise RefusedError(f"{path}: damaged; evaluate the run again")
     return value
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.experiment.compare import group_runs, read_runs, rows
+from lunar_offline.experiment.compare import (
+    Finished,
+    Group,
+    cells,
+    group_runs,
+    read_runs,
+    rows,
+)
 from lunar_offline.experiment.launch import finish, resolve, start
 from lunar_offline.experiment.sweep import Job, LocalPool, plan, sweep
 
@@ -130,6 +137,14 @@ def test_a_stopped_pool_ends_its_runs_and_they_go_on(random_dataset: str) -> Non
     whole.train()
     same = [(p / "last.safetensors").read_bytes() for p in (jobs[0].path, Path("whole"))]
     assert same[0] == same[1]
+
+
+def test_what_another_env_has_no_measure_of_is_null() -> None:
+    seen = {"mean": -150.0, "frames": 200.0, "min_window_100": -160.0, "returns": [-150.0]}
+    (row,) = rows([Group("pendulum", [Finished(Path("p"), {}, seen, [])])])
+    assert (row["crash_rate"], row["fuel"], row["regret_to_bound"]) == (None, None, None)
+    json.dumps(row, allow_nan=False)
+    assert cells(row)[4:9] == ["-160.0", "-", "-", "200", "-"]
 
 
 def test_what_is_no_run_is_said() -> None:
