@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 from lunar_offline.data.metadata import read_metadata
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.experiment.config import TrainConfig, merge
-from lunar_offline.experiment.launch import finish, resolve, resume, start
+from lunar_offline.experiment.config import TrainConfig, check_types, merge
+from lunar_offline.experiment.launch import check_folder, finish, resolve, resume, start
 from lunar_offline.experiment.progress import Observer, Silent
 from lunar_offline.experiment.run_dir import RunDir
 
@@ -100,12 +100,14 @@ def plan(
         raise UsageError(f"--seeds {seeds}: at least one")
     if not all(axes.values()):
         raise UsageError("an option of the sweep has no value")
+    check_folder(root)
     jobs = []
     for values in product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
         options = merge({"evaluation_episodes": EVALUATION_EPISODES}, file)
         for key, value in point.items():
             options = merge(options, _nested(key, value))
+        options = check_types(TrainConfig, options, "config")
         space = discrete
         if options.get("rho", TrainConfig.rho) == 0.0 and options.get("dataset"):
             env = read_metadata(options.pop("dataset")).env
