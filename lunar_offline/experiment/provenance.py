@@ -1,6 +1,7 @@
 """What an artifact was made with: versions, commit, CPU capability, threads."""
 
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -37,10 +38,21 @@ def commit() -> str | None:
     return described.stdout.strip()
 
 
+def cpu_vendor() -> str:
+    """Return who made the CPU: MKL sums in another order on AMD than on Intel, both AVX512."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:  # no Linux
+        return platform.processor()
+    found = re.search(r"^(?:vendor_id|CPU implementer)\s*:\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else platform.processor()
+
+
 def machine() -> dict[str, Any]:
-    """Return what bit-exactness is promised for: the same platform, CPU capability and threads."""
+    """Return what bit-exactness is promised for: the same platform, CPU and threads."""
     return {
         "platform": f"{sys.platform}-{platform.machine()}",
+        "cpu_vendor": cpu_vendor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
     }
@@ -49,7 +61,8 @@ def machine() -> dict[str, Any]:
 def platform_line() -> str:
     """Return in a few words what bit-exactness depends on, as recipes give it."""
     here = machine()
-    return f"{here['platform']}, {here['cpu_capability']}, torch {version('torch').split('+')[0]}"
+    cpu = f"{here['cpu_vendor']}, {here['cpu_capability']}"
+    return f"{here['platform']}, {cpu}, torch {version('torch').split('+')[0]}"
 
 
 def provenance() -> dict[str, Any]:

@@ -356,12 +356,17 @@ def test_another_machine_is_noticed_and_said(trained: Path, tmp_path: Path) -> N
     path = tmp_path / "run" / "provenance.json"
     recorded = json.loads(path.read_text())
     recorded["versions"]["torch"] = "0.0\x1b"
-    recorded["machine"] |= {"threads": 7, "cpu_capability": "ALTIVEC"}
+    recorded["machine"] |= {
+        "threads": 7,
+        "cpu_vendor": "Transmeta",
+        "cpu_capability": "ALTIVEC",
+    }
     recorded["precision"] = "bf16"
     path.write_text(json.dumps(recorded))
     (note,) = resume(tmp_path / "run").notes
     for said in (
         "the run began with torch 0.0",
+        "cpu_vendor Transmeta (here ",
         "cpu_capability ALTIVEC (here ",
         "threads 7 (here 1)",
         "precision bf16 (here fp32)",
