@@ -51,6 +51,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "discount 0.999": {"agent": {"discount": 0.999}},
     "no averaged policy": {"agent": {"policy_tau": 1.0}},
 }
+DISCRETE_ONLY = {"no forward KL": {"agent": {"forward_kl": False}}}
 CONTINUOUS_ONLY = {
     "4 proposals": {"agent": {"n_proposals": 4}},
     "4 proposals, quasi-random": {"agent": {"n_proposals": 4, "quasi_random": True}},
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
     discrete = read_metadata(options.dataset).env.discrete
-    changes = CHANGES if discrete else CHANGES | CONTINUOUS_ONLY
+    changes = CHANGES | (DISCRETE_ONLY if discrete else CONTINUOUS_ONLY)
     name = f"ablations-{options.dataset.replace('/', '-')}"
     root = options.out / name
     failed = sweep(

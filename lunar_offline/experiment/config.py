@@ -155,6 +155,8 @@ class TrainConfig:
             raise UsageError("agent.calibrated needs rho_mode batch and a penalty with a data term")
         if self.balanced and (self.rho_mode == "buffer" or self.rho in (0.0, 1.0)):
             raise UsageError("balanced replay mixes: 0 < rho < 1, and rho_mode batch")
+        if agent.forward_kl and not self.discrete:
+            raise UsageError("agent.forward_kl sums over all actions: it takes discrete ones only")
         if not 0 <= agent.target_subset <= agent.n_critics:
             raise UsageError(f"agent.target_subset {agent.target_subset}: 0 .. agent.n_critics")
 

@@ -7,6 +7,7 @@ its gradient written out; tests hold the two together through autograd.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 from lunar_offline.learn.action_sets import ActionSet
@@ -97,6 +98,29 @@ def policy_loss_and_gradient(
         gradient_weight_BN,
     )
     return torch.dot(weight_BN.flatten(), gradient_weight_BN.flatten()), gradient
+
+
+def forward_kl(q_KBN: Tensor, action_set: ActionSet, temperature: Tensor | float) -> Tensor:
+    """Return temperature * mean_b KL(p || pi), p = softmax(min_k Q / temperature), of all actions.
+
+    `policy_loss` is temperature * KL(pi || p) but for what does not depend on pi (Haarnoja et al.
+    2018, Eq. 10). Its gradient vanishes where pi is almost sure, also of a wrong action; that of
+    this, temperature * (pi - p) in the logits, does not (Chan et al. 2022). `q_KBN` is a constant
+    here.
+    """
+    log_best_BN = functional.log_softmax(q_KBN.detach().min(0).values / temperature, dim=1)
+    divergence_B = (log_best_BN.exp() * (log_best_BN - action_set.log_prob_BN)).sum(1)
+    return temperature * divergence_B.mean()
+
+
+def forward_kl_and_gradient(
+    q_KBN: Tensor, action_set: ActionSet, temperature: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return `forward_kl` and its gradient in log_prob_BN, -temperature * p / B."""
+    log_best_BN = functional.log_softmax(q_KBN.min(0).values / temperature, dim=1)
+    gradient_BN = (temperature / -q_KBN.shape[1]) * log_best_BN.exp()
+    difference_BN = action_set.log_prob_BN - log_best_BN
+    return torch.dot(gradient_BN.flatten(), difference_BN.flatten()), gradient_BN
 
 
 def action_gap(q_KB: Tensor, q_KBN: Tensor, weight_BN: Tensor) -> Tensor:

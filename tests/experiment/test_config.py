@@ -87,6 +87,7 @@ def test_an_annealed_weight_falls_to_zero() -> None:
             "no policy to weigh eq1 by",
         ),
         ({"rho_mode": "buffer", "agent": {"calibrated": True}}, "needs rho_mode batch"),
+        ({"discrete": False, "agent": {"forward_kl": True}}, "discrete ones only"),
         ({"agent": {"n_critics": 2, "target_subset": 3}}, "0 .. agent.n_critics"),
         ({"agent": {"tau": 0.0}}, "agent.tau 0.0 is outside"),
         ({"agent": {"policy_tau": 1.5}}, "agent.policy_tau 1.5 is outside"),

@@ -138,13 +138,28 @@ class Second:
                     gap = self.log_integral(k, s[i], s_next[i], *penalties) - q
                     critic = critic + ALPHA_CQL * gap / P
             policy = policy - self.soft_value(self.theta, s[i], eps) / B
+            if self.agent.config.forward_kl:
+                least = torch.minimum(
+                    *(
+                        network(self.theta, self.agent.critic.members.layout, k, s[i])
+                        for k in (0, 1)
+                    )
+                )
+                best = distributions.Categorical(logits=least.detach() / self.alpha)
+                pi = self.policy(s[i])
+                policy = policy + self.alpha * distributions.kl_divergence(best, pi) / B
         return critic, policy
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
-@pytest.mark.parametrize("spec", [ActionSpec(True, 4), ActionSpec(False, 2)])
-def test_an_update_is_the_papers_in_float64(spec: ActionSpec, *, layer_norm: bool) -> None:
-    config = replace(CONFIG, layer_norm=layer_norm)
+@pytest.mark.parametrize(
+    ("spec", "forward_kl"),
+    [(ActionSpec(True, 4), False), (ActionSpec(True, 4), True), (ActionSpec(False, 2), False)],
+)
+def test_an_update_is_the_papers_in_float64(
+    spec: ActionSpec, *, forward_kl: bool, layer_norm: bool
+) -> None:
+    config = replace(CONFIG, layer_norm=layer_norm, forward_kl=forward_kl)
     agent = Agent(config, spec, 8, 1, penalty=make_penalty("cql-h", 1.0))
     for step in range(5):
         agent.update(batch(spec, step), 1.0)
@@ -158,7 +173,8 @@ def test_an_update_is_the_papers_in_float64(spec: ActionSpec, *, layer_norm: boo
         optimizer.step = lambda g, name=name: found.update({name: g.clone()})  # type: ignore[method-assign]
     metrics = agent.update(rows, ALPHA_CQL)
     assert metrics["critic_loss"].item() == pytest.approx(critic.item(), rel=1e-5)
-    assert metrics["policy_loss"].item() == pytest.approx(policy.item(), rel=1e-5)
+    loss = metrics["policy_loss"] + metrics.get("forward_kl", 0.0)
+    assert loss.item() == pytest.approx(policy.item(), rel=1e-5)
     for name, expected in (("critic", of_critic), ("policy", of_policy)):
         error = torch.linalg.vector_norm(found[name].double() - expected)
         assert error < 1e-5 * torch.linalg.vector_norm(expected), name

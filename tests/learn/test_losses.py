@@ -78,6 +78,34 @@ def test_policy_gradients_are_autograds() -> None:
         assert torch.allclose(gradient, reference, atol=1e-7)
 
 
+def test_forward_kl_by_hand() -> None:
+    # minima [1, 1] and [3, 0]; over temperature 3 / ln 2 they are 0, 0 and ln 2, 0 but for a shift
+    temperature = 3.0 / math.log(2)
+    first = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    second = 2 / 3 * math.log(2 / 3 / 0.5) + 1 / 3 * math.log(1 / 3 / 0.5)
+    expected = temperature * (first + second) / 2
+    assert losses.forward_kl(Q_KBN, DISCRETE, temperature).item() == pytest.approx(expected)
+
+
+def test_forward_kl_gradient_is_autograds() -> None:
+    log_prob = DISCRETE.log_prob_BN.clone().requires_grad_()
+    loss = losses.forward_kl(Q_KBN, DISCRETE._replace(log_prob_BN=log_prob), 0.5)
+    found, gradient = losses.forward_kl_and_gradient(Q_KBN, DISCRETE, tensor(0.5))
+    assert found.item() == pytest.approx(loss.item())
+    assert torch.allclose(gradient, torch.autograd.grad(loss, [log_prob])[0])
+
+
+def test_forward_kl_moves_a_policy_that_is_sure_of_a_wrong_action() -> None:
+    logits = tensor([[0.0, 30.0]], requires_grad=True)
+    q_KBN = tensor([[[1.0, 0.0]]])
+    log_prob = logits.log_softmax(1)
+    policy = ActionSet(tensor([[0, 1]]), log_prob, log_prob.exp())
+    stuck = torch.autograd.grad(losses.policy_loss(q_KBN, policy, 0.1), [logits], retain_graph=True)
+    moved = torch.autograd.grad(losses.forward_kl(q_KBN, policy, 0.1), [logits])
+    assert stuck[0].abs().max() < 1e-10
+    assert moved[0][0, 0] == pytest.approx(-0.1, rel=1e-3)
+
+
 def test_lerp_by_hand() -> None:
     target = tensor([1.0, 2.0])
     losses.lerp_(target, tensor([2.0, 0.0]), 0.25)
