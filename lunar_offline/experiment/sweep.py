@@ -98,6 +98,8 @@ def plan(
     """
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least one")
+    if "seed" in axes:
+        raise UsageError("seed is no axis of a sweep: --seeds N has 0 .. N-1 at each point")
     if not all(axes.values()):
         raise UsageError("an option of the sweep has no value")
     check_folder(root)

@@ -67,6 +67,7 @@ def test_mistakes_are_found_before_anything_runs(random_dataset: str) -> None:
         ({"dataset": [random_dataset], "agent.discuont": [0.9]}, 1),
         ({"dataset": [random_dataset]}, 0),
         ({"dataset": []}, 1),
+        ({"dataset": [random_dataset], "seed": [5, 6]}, 2),
     ):
         with pytest.raises(UsageError):
             plan(Path("s"), axes, seeds, file=SMALL)
