@@ -78,6 +78,6 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         # of less entropy touches down without a margin, and crashes; a discrete one of 0.2 ln 4
         # learns less from data alone than with 0.3, and as much in the end.
         values["agent"] |= {"discount": 0.995, "policy_tau": 0.001}
-        # some discrete seeds are sure of wrong actions after pretraining, and crash, or become so
+        # the penalty spreads values so far that some seeds are sure of wrong actions, and crash
         values["agent"]["forward_kl"] = discrete
     return values

@@ -145,11 +145,12 @@ class Agent:
         metrics["policy_loss"], g = losses.policy_loss_and_gradient(q_KBN, action_set, temperature)
         if self.config.target_subset:
             g = g._replace(q_KBN=(g.q_KBN / k).expand(k, -1, -1))
-        if self.config.forward_kl:
+        if self.config.forward_kl and p:
+            penalised = action_set.split(p)[0]
             metrics["forward_kl"], more = losses.forward_kl_and_gradient(
-                q_KBN, action_set, temperature
+                q_KBN[:, :p], penalised, temperature
             )
-            g = g._replace(log_prob_BN=g.log_prob_BN + more)
+            g.log_prob_BN[:p] += more
         g_output = self.policy.output_gradient(
             output[:b],
             noise.actions[:b],

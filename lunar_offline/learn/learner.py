@@ -38,7 +38,7 @@ class AgentConfig:
             that is judged and saved; 1 is no average.
         target_subset: critics drawn anew for each update, whose minimum is the target's value
             (REDQ, Chen et al. 2021; the policy then follows the mean of all); 0 is all of them.
-        forward_kl: discrete: add `losses.forward_kl` to the policy's loss.
+        forward_kl: discrete: add `losses.forward_kl` of the penalised rows to the policy's loss.
         penalty_temperature: T of the penalty's T logsumexp(Q / T).
         lagrange: learn the penalty's weight, by dual ascent on the gap.
         lagrange_threshold: the gap that it is held to, per critic; see `LagrangeWeight`.

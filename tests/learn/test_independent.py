@@ -138,7 +138,7 @@ class Second:
                     gap = self.log_integral(k, s[i], s_next[i], *penalties) - q
                     critic = critic + ALPHA_CQL * gap / P
             policy = policy - self.soft_value(self.theta, s[i], eps) / B
-            if self.agent.config.forward_kl:
+            if self.agent.config.forward_kl and i < P:
                 least = torch.minimum(
                     *(
                         network(self.theta, self.agent.critic.members.layout, k, s[i])
@@ -147,7 +147,7 @@ class Second:
                 )
                 best = distributions.Categorical(logits=least.detach() / self.alpha)
                 pi = self.policy(s[i])
-                policy = policy + self.alpha * distributions.kl_divergence(best, pi) / B
+                policy = policy + self.alpha * distributions.kl_divergence(best, pi) / P
         return critic, policy
 
 
