@@ -24,6 +24,11 @@ def times(result: dict[str, float]) -> str:
     return f"{result['ratio']:.2f} [{result['quartile_low']:.2f}, {result['quartile_high']:.2f}]"
 
 
+def interval(found: dict[str, float]) -> str:
+    """Write a mean over seeds with its interval."""
+    return f"{found['value']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
+
+
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is text and whose others are numbers."""
     print(f"\n{title}\n\n| {' | '.join(headings)} |\n| --- |{' ---: |' * (len(headings) - 1)}")
@@ -60,6 +65,43 @@ def main() -> None:
     check = read("bf16-check-lunar-sac-v0")
     means = [[p, f"{check[p]['mean']}", f"{check[p]['interval']}"] for p in ("fp32", "bf16")]
     table("bf16", ["operands", "mean over seeds", "95% interval"], means)
+    learning_tables()
+
+
+def learning_tables() -> None:
+    """Print what options are worth, what values predict, and what proposals cost."""
+    rows = read("ablations-lunar-sac-v0")["rows"]
+    worth = [
+        [
+            row["change"],
+            f"{row['best']}",
+            *(interval(row[key]) if key in row else "" for key in ("best_worth", "last_worth")),
+        ]
+        for row in rows
+    ]
+    headings = ["preset with", "mean of best", "worth, best", "worth, last"]
+    table(f"ablations, {rows[0]['seeds']} seeds", headings, worth)
+    rows = read("table4")["rows"]
+    for tier in dict.fromkeys(row["tier"] for row in rows):
+        lines = [
+            [
+                row["method"],
+                *(f"{row[f'initial_{key}']['value']:.0f}" for key in ("predicted", "true")),
+                *(interval(row[key]) for key in ("initial_gap", "replayed_gap", "mean")),
+            ]
+            for row in rows
+            if row["tier"] == tier
+        ]
+        headings = ["predicted", "true", "gap, initial states", "gap, within episodes", "return"]
+        table(f"Table 4, {rows[0]['seeds']} seeds", [f"`{tier}`", *headings], lines)
+    kinds = [
+        [
+            f"{line['n']} x 3, {line['kind']}",
+            *(f"{line[k]:.2f}" for k in ("variance", "bias", "per_row")),
+        ]
+        for line in read("proposals")["lines"]
+    ]
+    table("proposals", ["proposals", "variance", "bias", "variance per row"], kinds)
 
 
 main()
