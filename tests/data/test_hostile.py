@@ -12,7 +12,7 @@ from lunar_offline.data.ids import FOLDER, datasets_root
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.errors import RefusedError
 
-MOST_SECONDS = 5.0
+MOST_SECONDS = 2.0
 MOST_KIB = 200 << 10
 
 
