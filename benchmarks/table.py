@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lunar_offline.experiment.stats import Estimate
+
 RESULTS = Path(__file__).parent / "results"
 UPDATES = (
     ("CQL(H), continuous, 10 proposals x 3", "cql-continuous", "d3rlpy", "d3rlpy 2.8.1 CQL"),
@@ -22,11 +24,6 @@ def read(name: str) -> Any:
 def times(result: dict[str, float]) -> str:
     """Write a ratio with its quartiles."""
     return f"{result['ratio']:.2f} [{result['quartile_low']:.2f}, {result['quartile_high']:.2f}]"
-
-
-def interval(found: dict[str, float]) -> str:
-    """Write a mean over seeds with its interval."""
-    return f"{found['value']:.1f} [{found['low']:.1f}, {found['high']:.1f}]"
 
 
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -75,7 +72,10 @@ def learning_tables() -> None:
         [
             row["change"],
             f"{row['best']}",
-            *(interval(row[key]) if key in row else "" for key in ("best_worth", "last_worth")),
+            *(
+                str(Estimate(**row[key])) if key in row else ""
+                for key in ("best_worth", "last_worth")
+            ),
         ]
         for row in rows
     ]
@@ -87,7 +87,7 @@ def learning_tables() -> None:
             [
                 row["method"],
                 *(f"{row[f'initial_{key}']['value']:.0f}" for key in ("predicted", "true")),
-                *(interval(row[key]) for key in ("initial_gap", "replayed_gap", "mean")),
+                *(str(Estimate(**row[key])) for key in ("initial_gap", "replayed_gap", "mean")),
             ]
             for row in rows
             if row["tier"] == tier
