@@ -153,9 +153,8 @@ def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]
             f"{data}: {size:,} bytes cannot hold the {metadata.episodes:,} episodes and "
             f"{metadata.steps:,} steps that {METADATA} says"
         )
-    seconds, memory = sandbox.limits(size, metadata.episodes)
     box = isinstance(action, spaces.Box)
-    return key, Request(
+    request = Request(
         format=metadata.format,
         data=str(data / HDF5 if hdf5 else data),
         out="",
@@ -166,9 +165,8 @@ def _request(data: Path, metadata: Metadata, sha256: str) -> tuple[str, Request]
         actions=0 if box else env.action_size,
         low=[float(bound) for bound in action.low] if box else [],
         high=[float(bound) for bound in action.high] if box else [],
-        seconds=seconds,
-        memory=memory,
     )
+    return key, sandbox.limited(request, size)
 
 
 def _convert(request: Request, path: Path, sha256: str) -> Flat:

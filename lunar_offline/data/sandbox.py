@@ -9,9 +9,10 @@ import sys
 from lunar_offline.data.strict import Request
 from lunar_offline.errors import LunarOfflineError, RefusedError
 
-# Starting takes about 0.3 s of the first, and 400 MiB of the second.
-BASE_SECONDS = 5
-BASE_MEMORY = 1 << 30
+BASE_SECONDS = 5  # starting takes about 0.3
+BASE_MEMORY = 128 << 20  # beyond what starting takes; three small episodes need 14 MiB
+COPIES = 4  # of an episode's rows, while they are checked and written
+MOST_COPIED = 1 << 30
 BYTES_PER_SECOND = 10 << 20
 EPISODES_PER_SECOND = 200
 PATIENCE = 5  # times the CPU seconds, on a busy machine
@@ -19,10 +20,17 @@ PATIENCE = 5  # times the CPU seconds, on a busy machine
 START = "import os; from lunar_offline.data.strict import main; main(); os._exit(0)"
 
 
-def limits(size: int, episodes: int) -> tuple[int, int]:
-    """Return the CPU seconds and the bytes of memory that reading `size` bytes may take."""
-    seconds = BASE_SECONDS + size // BYTES_PER_SECOND + episodes // EPISODES_PER_SECOND
-    return seconds, BASE_MEMORY
+def limited(request: Request, size: int) -> Request:
+    """Return a request with the CPU seconds and the bytes of memory that its data may take.
+
+    Args:
+        request: what is to be read.
+        size: of its files in bytes; HDF5's is mapped, which counts as memory.
+    """
+    seconds = BASE_SECONDS + size // BYTES_PER_SECOND + request.episodes // EPISODES_PER_SECOND
+    # one episode may be most of the rows
+    memory = BASE_MEMORY + size + min(COPIES * request.rows_bytes, MOST_COPIED)
+    return request._replace(seconds=seconds, memory=memory)
 
 
 def convert(request: Request) -> None:

@@ -35,8 +35,8 @@ class Request(NamedTuple):
         actions: how many discrete ones; 0 for a vector between `low` and `high`.
         low: bounds of a continuous action; they become -1 and 1.
         high: the same.
-        seconds: of CPU time that this may take.
-        memory: bytes of address space that it may take.
+        seconds: of CPU time that this may take; see `sandbox.limited`.
+        memory: bytes of address space that it may take beyond what it has when it starts to read.
     """
 
     format: str
@@ -49,14 +49,19 @@ class Request(NamedTuple):
     actions: int
     low: list[float]
     high: list[float]
-    seconds: int
-    memory: int
+    seconds: int = 0
+    memory: int = 0
 
     @property
     def dtype(self) -> np.dtype:
         """Of a record."""
         shape, kind = ((), np.int64) if self.actions else ((len(self.low),), np.float32)
         return transition_dtype((self.observation_size,), shape, kind)
+
+    @property
+    def rows_bytes(self) -> int:
+        """Of all records, and of the rewards beside them."""
+        return self.steps * (self.dtype.itemsize + 8)
 
 
 class Raw(NamedTuple):
@@ -93,10 +98,10 @@ def main() -> None:
 
 def _limit(request: Request) -> None:
     """Let this process take no more time, memory and disk than the request says."""
-    written = request.steps * (request.dtype.itemsize + 8) + request.episodes * 16 + (1 << 20)
+    written = request.rows_bytes + request.episodes * 16 + (1 << 20)
     for what, most in (
         (resource.RLIMIT_CPU, request.seconds),  # SIGXCPU, and a second later SIGKILL
-        (resource.RLIMIT_AS, request.memory),
+        (resource.RLIMIT_AS, _address_space() + request.memory),
         (resource.RLIMIT_FSIZE, written),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -105,6 +110,15 @@ def _limit(request: Request) -> None:
         if hard != resource.RLIM_INFINITY:
             most, spare = min(most, hard), min(spare, hard)
         resource.setrlimit(what, (most, spare))
+
+
+def _address_space() -> int:
+    """Return the bytes that this process has reserved; outside Linux, more than it may have."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+    except OSError:
+        return 1 << 30
+    return pages * resource.getpagesize()
 
 
 def _convert(request: Request, read: Callable[[Request], Iterator[Raw]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
 
+from lunar_offline.data import sandbox
 from lunar_offline.data.ids import datasets_root
 from lunar_offline.data.reader import read_dataset
 from lunar_offline.envs import EnvInfo, lander, named_env
@@ -166,3 +167,21 @@ def test_what_minari_draws_and_renders_and_joins() -> None:
     third = _fly("LunarLander-v3", 1, 30)[0]
     second.update_dataset_from_buffer([replace(third, id=None)])
     assert len(read_dataset("b-v0").seeds) == 3
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "arrow"])
+def test_a_long_episode_gets_the_memory_it_needs(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A file of 48 MB, read with a base of 24 MiB: a large dataset is no hostile one."""
+    monkeypatch.setattr(sandbox, "BASE_MEMORY", 24 << 20)
+    steps, info = 1_000_000, lander(discrete=True)
+    observations = np.random.default_rng(0).random((steps + 1, 8), np.float32)
+    zeros, last = np.zeros(steps), np.arange(steps) == steps - 1
+    episode = EpisodeBuffer(
+        0, 0, None, observations, zeros.astype(int), zeros, last, np.zeros(steps, bool)
+    )
+    root = Path(datasets_root())
+    root.mkdir(parents=True, exist_ok=True)
+    minari.create_dataset_from_buffers("long-v0", [episode], env=info.spec(), data_format=kind)
+    assert np.array_equal(read_dataset("long-v0").transitions.observations, observations[:-1])
