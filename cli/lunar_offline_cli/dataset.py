@@ -111,7 +111,6 @@ def verify(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(verified)))
         return
-    typer.echo(
-        f"{dataset}: {verified.files} files match the manifest; {verified.replayed} episodes "
-        "replayed, every bit the same"
-    )
+    n = verified.replayed
+    replayed = f"{n} episodes replayed, every bit the same" if n else "none replayed: --replay all"
+    typer.echo(f"{dataset}: {verified.files} files match the manifest; {replayed}")

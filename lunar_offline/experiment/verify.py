@@ -58,19 +58,19 @@ def verify_dataset(
         raise RefusedError(f"{folder}: has no {MANIFEST} to be verified by")
     check_files(folder, manifest)
     dataset = read_dataset(dataset_id)
-    episodes = dataset.episodes()
-    n = len(episodes) if replay is None else replay
-    if not 0 <= n <= len(episodes):
-        raise UsageError(f"--replay {replay}: {dataset_id} has {len(episodes)} episodes")
-    observer = observer or Silent()
-    observer.phase("replaying", n, 0)
-    replays = partial(_replays, dataset.env)
-    workers = min(workers, 1 + n // LOT)
-    replayed = share(replays, enumerate(episodes[:n]), workers=workers, ahead=AHEAD) if n else ()
-    for difference in in_order(replayed):
-        if difference:
-            raise RefusedError(f"{dataset_id}: {difference}{_elsewhere(manifest)}")
-        observer.advance(1)
+    there = len(dataset.seeds)
+    n = there if replay is None else replay
+    if not 0 <= n <= there:
+        raise UsageError(f"--replay {replay}: {dataset_id} has {there} episodes")
+    if n:
+        observer = observer or Silent()
+        observer.phase("replaying", n, 0)
+        replays, workers = partial(_replays, dataset.env), min(workers, 1 + n // LOT)
+        episodes = enumerate(dataset.episodes()[:n])
+        for difference in in_order(share(replays, episodes, workers=workers, ahead=AHEAD)):
+            if difference:
+                raise RefusedError(f"{dataset_id}: {difference}{_elsewhere(manifest)}")
+            observer.advance(1)
     return Verified(dataset_id, len(manifest["files"]), n)
 
 

@@ -161,6 +161,16 @@ def test_control_bytes_of_a_file_never_reach_the_terminal(run: Run, random_datas
     assert err.count("\n") == 1
 
 
+def test_verify_claims_no_more_than_it_did(run: Run, random_dataset: str) -> None:
+    matching = f"{random_dataset}: 3 files match the manifest; "
+    assert run("dataset", "verify", random_dataset)[:2] == (
+        0,
+        f"{matching}none replayed: --replay all\n",
+    )
+    replayed = run("dataset", "verify", random_dataset, "--replay", 2)
+    assert replayed[:2] == (0, f"{matching}2 episodes replayed, every bit the same\n")
+
+
 def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
     code, out, _ = run("collect", "--episodes", 6, "--policy", "random", "--dataset", "x-v0")
     assert code == 0
