@@ -1,5 +1,6 @@
 """A policy on fixed held-out seeds: returns, outcomes, fuel, regret to the bound."""
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -27,7 +28,12 @@ STREAMS = {
 
 
 def policy_act(policy: Policy, *, stochastic: bool) -> Act:
-    """Wrap a policy as the plain function that rollouts take; it can be pickled."""
+    """Wrap a policy as it is now, as the plain function that rollouts take; it can be pickled.
+
+    It computes in float64 and rounds once, to an action: the last bits of a float32 product differ
+    between makers and generations of CPUs, and a lander that is steered by them lands elsewhere.
+    """
+    policy = copy.deepcopy(policy).double()
     return partial(act, policy) if stochastic else partial(_act_deterministically, policy)
 
 

@@ -22,6 +22,7 @@ LOG_SIGMA_MIN, LOG_SIGMA_MAX = -5.0, 2.0
 ACTION_LIMIT = 1.0 - 1e-5
 
 Array = NDArray[np.float32]
+Output = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ class CategoricalPolicy(nn.Module):
     def _all(self, rows: int, like: Tensor) -> Tensor:
         return torch.arange(self.n_actions, device=like.device).expand(rows, -1)
 
-    def sample(self, logits_BA: Array, rngs: Sequence[np.random.Generator]) -> NDArray[np.int64]:
+    def sample(self, logits_BA: Output, rngs: Sequence[np.random.Generator]) -> NDArray[np.int64]:
         """Draw one action per row with that row's generator (Gumbel-max)."""
         gumbel = np.zeros_like(logits_BA)
         for row, rng in enumerate(rngs):
             gumbel[row] = rng.gumbel(size=self.n_actions)
         return (logits_BA + gumbel).argmax(1)
 
-    def mode(self, logits_BA: Array) -> NDArray[np.int64]:
+    def mode(self, logits_BA: Output) -> NDArray[np.int64]:
         """Return the most probable action of each row."""
         return logits_BA.argmax(1)
 
@@ -187,7 +188,7 @@ class TanhGaussianPolicy(nn.Module):
         log_density = torch.cat([uniform_log_density, here.log_prob_BN, there.log_prob_BN], dim=1)
         return Proposals(actions, -log_density - math.log(3 * n), first_of_policy=n)
 
-    def sample(self, parameters_B2A: Array, rngs: Sequence[np.random.Generator]) -> Array:
+    def sample(self, parameters_B2A: Output, rngs: Sequence[np.random.Generator]) -> Array:
         """Draw one action per row with that row's generator."""
         a = self.noise_size
         mu = parameters_B2A[:, :a]
@@ -195,11 +196,11 @@ class TanhGaussianPolicy(nn.Module):
         noise = np.zeros_like(mu)
         for row, rng in enumerate(rngs):
             noise[row] = rng.standard_normal(a, dtype=np.float32)
-        return np.tanh(mu + sigma * noise)
+        return np.tanh(mu + sigma * noise).astype(np.float32)
 
-    def mode(self, parameters_B2A: Array) -> Array:
+    def mode(self, parameters_B2A: Output) -> Array:
         """Return tanh(mu)."""
-        return np.tanh(parameters_B2A[:, : self.noise_size])
+        return np.tanh(parameters_B2A[:, : self.noise_size]).astype(np.float32)
 
 
 def _mu_log_sigma(parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -256,7 +257,7 @@ def target_entropy(spec: ActionSpec, fraction: float, per_dimension: float) -> f
 def act(
     policy: Policy, observations: Array, rngs: Sequence[np.random.Generator] | None
 ) -> NDArray[Any]:
-    """Choose actions for a batch of observations [B, D].
+    """Choose actions for a batch of observations [B, D], in the precision of the policy's numbers.
 
     Args:
         policy: the policy.
@@ -268,7 +269,7 @@ def act(
         int64 [B] or float32 [B, A].
     """
     with torch.no_grad():
-        output_1BO, _ = policy.net.run(torch.from_numpy(observations).to(policy.net.flat.device))
+        output_1BO, _ = policy.net.run(torch.from_numpy(observations).to(policy.net.flat))
     # so few numbers take NumPy half the time that they take torch
     output = output_1BO[0].cpu().numpy()
     return policy.mode(output) if rngs is None else policy.sample(output, rngs)
