@@ -38,6 +38,7 @@ AGENT_RANGES: dict[str, tuple[float, float]] = {
     "discount": (0.0, 1.0),
     "entropy_fraction": (0.0, 1.0),
     "max_grad_norm": (0.0, INF),
+    "cloning_weight": (0.0, INF),
     "lagrange_threshold": (-INF, INF),
 }
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lunar_offline.learn import losses
-from lunar_offline.learn.action_sets import Proposals
+from lunar_offline.learn.action_sets import ActionSet, Proposals
 from lunar_offline.learn.adam import Adam
 from lunar_offline.learn.critics import Values
 from lunar_offline.learn.learner import (
@@ -139,26 +139,10 @@ class Agent:
             action_set.actions,
         )
         metrics, gradient = self._critic_gradient(batch, values, target, proposals, penalty_weight)
-        q_KBN, k = values.q_KBN, len(values.q_KBN)
-        if self.config.target_subset:
-            q_KBN = q_KBN.mean(0, keepdim=True)
-        metrics["policy_loss"], g = losses.policy_loss_and_gradient(q_KBN, action_set, temperature)
-        if self.config.target_subset:
-            g = g._replace(q_KBN=(g.q_KBN / k).expand(k, -1, -1))
-        if self.config.forward_kl and p:
-            penalised = action_set.split(p)[0]
-            metrics["forward_kl"], more = losses.forward_kl_and_gradient(
-                q_KBN[:, :p], penalised, temperature
-            )
-            g.log_prob_BN[:p] += more
-        g_output = self.policy.output_gradient(
-            output[:b],
-            noise.actions[:b],
-            action_set.actions,
-            self.critic.action_gradient(values, g.q_KBN),
-            g.log_prob_BN,
-            g.weight_BN,
+        g_output, more = self._policy_gradient(
+            batch, p, values, output[:b], noise.actions[:b], action_set, temperature
         )
+        metrics |= more
         metrics["entropy"] = losses.entropy(action_set)
         metrics["temperature"] = temperature
         if p:
@@ -177,6 +161,44 @@ class Agent:
         self.average.step()
         self.update_step += 1
         return metrics
+
+    def _policy_gradient(
+        self,
+        batch: Batch,
+        p: int,
+        values: Values,
+        output: Tensor,
+        noise: Tensor,
+        action_set: ActionSet,
+        temperature: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the gradient of the policy's outputs [B, O], and metrics."""
+        q_KBN, k = values.q_KBN, len(values.q_KBN)
+        if self.config.target_subset:
+            q_KBN = q_KBN.mean(0, keepdim=True)
+        loss, g = losses.policy_loss_and_gradient(q_KBN, action_set, temperature)
+        metrics = {"policy_loss": loss}
+        if self.config.target_subset:
+            g = g._replace(q_KBN=(g.q_KBN / k).expand(k, -1, -1))
+        if self.config.forward_kl and p:
+            penalised = action_set.split(p)[0]
+            metrics["forward_kl"], more = losses.forward_kl_and_gradient(
+                q_KBN[:, :p], penalised, temperature
+            )
+            g.log_prob_BN[:p] += more
+        g_output = self.policy.output_gradient(
+            output,
+            noise,
+            action_set.actions,
+            self.critic.action_gradient(values, g.q_KBN),
+            g.log_prob_BN,
+            g.weight_BN,
+        )
+        if self.config.cloning_weight and p:
+            log_prob_P, more = self.policy.log_prob_and_gradient(output[:p], batch.actions[:p])
+            metrics["cloning_loss"] = -log_prob_P.mean()
+            g_output[:p] -= (self.config.cloning_weight / p) * more
+        return g_output, metrics
 
     def _proposals(self, here: Tensor, there: Tensor, noise: Noise) -> Proposals:
         """Sample the penalty's base measure from the policy's outputs at s and s'."""

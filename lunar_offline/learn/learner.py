@@ -39,6 +39,7 @@ class AgentConfig:
         target_subset: critics drawn anew for each update, whose minimum is the target's value
             (REDQ, Chen et al. 2021; the policy then follows the mean of all); 0 is all of them.
         forward_kl: discrete: add `losses.forward_kl` of the penalised rows to the policy's loss.
+        cloning_weight: of -log pi(a | s) in the policy's loss, over the penalised rows.
         penalty_temperature: T of the penalty's T logsumexp(Q / T).
         lagrange: learn the penalty's weight, by dual ascent on the gap.
         lagrange_threshold: the gap that it is held to, per critic; see `LagrangeWeight`.
@@ -60,6 +61,7 @@ class AgentConfig:
     policy_tau: float = 1.0
     target_subset: int = 0
     forward_kl: bool = False
+    cloning_weight: float = 0.0
     penalty_temperature: float = 1.0
     lagrange: bool = False
     lagrange_threshold: float = 1.0

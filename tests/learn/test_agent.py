@@ -169,6 +169,9 @@ def plain_gradients(agent: AnyAgent, rows: Batch, weight: float) -> tuple[torch.
     loss = losses.policy_loss(q_KBN, action_set, temperature)
     if config.forward_kl and p:
         loss = loss + losses.forward_kl(q_KBN[:, :p], action_set.split(p)[0], temperature)
+    if config.cloning_weight and p:
+        log_prob, _ = agent.policy.log_prob_and_gradient(here[:p], rows.actions[:p])
+        loss = loss - config.cloning_weight * log_prob.mean()
     (of_policy,) = torch.autograd.grad(loss, [agent.policy.net.flat])
     return of_critic, of_policy
 
@@ -220,6 +223,26 @@ def test_gradients_with_the_forward_kl(target_subset: int) -> None:
     for weight in (0.0, 2.0):
         agent = trained(ActionSpec(True, 4), 1, config)
         check_gradients(agent, batch(ActionSpec(True, 4)), weight)
+
+
+def test_gradients_with_cloning(spec: ActionSpec) -> None:
+    for weight, n_penalised in ((0.0, 6), (2.0, 6), (2.0, 0)):
+        agent = trained(spec, 1, replace(SMALL, cloning_weight=3.0))
+        check_gradients(agent, batch(spec, n_penalised=n_penalised), weight)
+
+
+def test_cloning_raises_the_probability_of_the_datas_actions(spec: ActionSpec) -> None:
+    log_probs = {}
+    for weight in (0.0, 5.0):
+        agent = Agent(
+            replace(SMALL, cloning_weight=weight), spec, 8, 1, penalty=make_penalty("cql-h", 1.0)
+        )
+        metrics = [agent.update(batch(spec), 1.0) for _ in range(200)]
+        output = agent.policy(batch(spec).observations[:6])
+        log_prob, _ = agent.policy.log_prob_and_gradient(output, batch(spec).actions[:6])
+        log_probs[weight] = log_prob.mean().item()
+        assert ("cloning_loss" in metrics[-1]) == (weight > 0.0)
+    assert log_probs[5.0] > log_probs[0.0] + 0.2
 
 
 def test_calibration_stops_the_push_below_the_datas_return(spec: ActionSpec) -> None:

@@ -148,18 +148,27 @@ class Second:
                 best = distributions.Categorical(logits=least.detach() / self.alpha)
                 pi = self.policy(s[i])
                 policy = policy + self.alpha * distributions.kl_divergence(best, pi) / P
+            if i < P:
+                weight = self.agent.config.cloning_weight
+                policy = policy - weight * self.policy(s[i]).log_prob(actions[i]) / P
         return critic, policy
 
 
 @pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize(
-    ("spec", "forward_kl"),
-    [(ActionSpec(True, 4), False), (ActionSpec(True, 4), True), (ActionSpec(False, 2), False)],
+    ("spec", "options"),
+    [
+        (ActionSpec(True, 4), {}),
+        (ActionSpec(True, 4), {"forward_kl": True}),
+        (ActionSpec(True, 4), {"cloning_weight": 3.0}),
+        (ActionSpec(False, 2), {}),
+        (ActionSpec(False, 2), {"cloning_weight": 3.0}),
+    ],
 )
 def test_an_update_is_the_papers_in_float64(
-    spec: ActionSpec, *, forward_kl: bool, layer_norm: bool
+    spec: ActionSpec, options: dict, *, layer_norm: bool
 ) -> None:
-    config = replace(CONFIG, layer_norm=layer_norm, forward_kl=forward_kl)
+    config = replace(CONFIG, layer_norm=layer_norm, **options)
     agent = Agent(config, spec, 8, 1, penalty=make_penalty("cql-h", 1.0))
     for step in range(5):
         agent.update(batch(spec, step), 1.0)
@@ -174,6 +183,7 @@ def test_an_update_is_the_papers_in_float64(
     metrics = agent.update(rows, ALPHA_CQL)
     assert metrics["critic_loss"].item() == pytest.approx(critic.item(), rel=1e-5)
     loss = metrics["policy_loss"] + metrics.get("forward_kl", 0.0)
+    loss = loss + config.cloning_weight * metrics.get("cloning_loss", 0.0)
     assert loss.item() == pytest.approx(policy.item(), rel=1e-5)
     for name, expected in (("critic", of_critic), ("policy", of_policy)):
         error = torch.linalg.vector_norm(found[name].double() - expected)
