@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -54,7 +55,10 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    pass
+    try:
+        Path.cwd()
+    except FileNotFoundError:  # torch's libraries would end the process
+        raise LunarOfflineError("the working directory is gone; cd to one that is there") from None
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -136,6 +136,17 @@ def test_a_mistake_gets_one_line(
     assert sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*")) == before
 
 
+def test_a_working_directory_that_is_gone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    Path.cwd().rmdir()
+    code, _, err = run("train", "--dataset", "lunar-sac-v0")
+    assert (code, err) == (
+        1,
+        "lunar-offline: the working directory is gone; cd to one that is there\n",
+    )
+
+
 def test_a_missing_optional_dependency_names_the_extra(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
