@@ -53,7 +53,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 DISCRETE_ONLY = {"no forward KL": {"agent": {"forward_kl": False}}}
 CONTINUOUS_ONLY = {
-    "no cloning": {"agent": {"cloning_weight": 0.0}},
+    "cloning": {"agent": {"cloning_weight": 5.0}},
     "4 proposals": {"agent": {"n_proposals": 4}},
     "4 proposals, quasi-random": {"agent": {"n_proposals": 4, "quasi_random": True}},
 }

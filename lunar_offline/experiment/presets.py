@@ -78,7 +78,8 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         # of less entropy touches down without a margin, and crashes; a discrete one of 0.2 ln 4
         # learns less from data alone than with 0.3, and as much in the end.
         values["agent"] |= {"discount": 0.995, "policy_tau": 0.001}
-        # the penalty spreads values so far that some seeds are sure of wrong actions, and crash; a
-        # continuous policy holds to the data's actions while it is pretrained, for a better start
-        values["agent"] |= {"forward_kl": discrete, "cloning_weight": 0.0 if discrete else 5.0}
+        # the penalty spreads values so far that some seeds are sure of wrong actions, and crash
+        values["agent"]["forward_kl"] = discrete
+        # without it a continuous policy leaves the data's actions; online that is worth something
+        values["agent"]["cloning_weight"] = 5.0 if rho == 1.0 and not discrete else 0.0
     return values
