@@ -80,6 +80,7 @@ def _preset_values(preset: str, *, discrete: bool, rho: float) -> dict[str, Any]
         values["agent"] |= {"discount": 0.995, "policy_tau": 0.001}
         # the penalty spreads values so far that some seeds are sure of wrong actions, and crash
         values["agent"]["forward_kl"] = discrete
+    if rho == 1.0 and not discrete:
         # without it a continuous policy leaves the data's actions; online that is worth something
-        values["agent"]["cloning_weight"] = 5.0 if rho == 1.0 and not discrete else 0.0
+        values["agent"]["cloning_weight"] = 5.0
     return values

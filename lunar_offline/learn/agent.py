@@ -10,6 +10,7 @@ from torch import Tensor
 from lunar_offline.learn import losses
 from lunar_offline.learn.action_sets import ActionSet, Proposals
 from lunar_offline.learn.adam import Adam
+from lunar_offline.learn.cloning import cloning_loss_and_gradient
 from lunar_offline.learn.critics import Values
 from lunar_offline.learn.learner import (
     AgentConfig,
@@ -195,9 +196,10 @@ class Agent:
             g.weight_BN,
         )
         if self.config.cloning_weight and p:
-            log_prob_P, more = self.policy.log_prob_and_gradient(output[:p], batch.actions[:p])
-            metrics["cloning_loss"] = -log_prob_P.mean()
-            g_output[:p] -= (self.config.cloning_weight / p) * more
+            metrics["cloning_loss"], more = cloning_loss_and_gradient(
+                self.policy, output[:p], batch.actions[:p]
+            )
+            g_output[:p] += self.config.cloning_weight * more
         return g_output, metrics
 
     def _proposals(self, here: Tensor, there: Tensor, noise: Noise) -> Proposals:

@@ -15,6 +15,14 @@ from lunar_offline.learn.policies import ActionSpec, Policy, make_policy
 from lunar_offline.seeding import Purpose, generator
 
 
+def cloning_loss_and_gradient(
+    policy: Policy, output_BO: Tensor, actions: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean_b of -log pi(a | s), and its gradient in the policy's outputs [B, O]."""
+    log_prob_B, gradient_BO = policy.log_prob_and_gradient(output_BO, actions)
+    return -log_prob_B.mean(), gradient_BO / -len(output_BO)
+
+
 class BehaviorCloning:
     """Minimises -log pi(a_data | s) over the batch's dataset rows; see Learner.
 
@@ -47,13 +55,13 @@ class BehaviorCloning:
         """Take one step on the first `batch.n_penalised` rows; the weight is not used."""
         n = batch.n_penalised
         output_1BO, tape = self.policy.net.run(batch.observations[:n])
-        log_prob_B, g_BO = self.policy.log_prob_and_gradient(output_1BO[0], batch.actions[:n])
+        loss, g_BO = cloning_loss_and_gradient(self.policy, output_1BO[0], batch.actions[:n])
         self.optimizers["policy"].step(
-            self.policy.net.backward(tape, g_BO.unsqueeze(0) / -n, of="parameters")
+            self.policy.net.backward(tape, g_BO.unsqueeze(0), of="parameters")
         )
         self.average.step()
         self.update_step += 1
-        return {"policy_loss": -log_prob_B.mean()}
+        return {"policy_loss": loss}
 
     def state_tensors(self) -> dict[str, Tensor]:
         """See Learner."""
