@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from pairing import write
 
-from lunar_offline.data.metadata import read_metadata
-from lunar_offline.experiment.compare import read_runs
-from lunar_offline.experiment.config import merge
-from lunar_offline.experiment.progress import Silent
-from lunar_offline.experiment.stats import bootstrap
-from lunar_offline.experiment.sweep import Job, LocalPool, plan, sweep
+from lunar_offline.datasets.folder import open_folder
+from lunar_offline.progress import Silent
+from lunar_offline.statistics import bootstrap
+from lunar_offline.storage.strict_toml import merge
+from lunar_offline.studies.compare import read_runs
+from lunar_offline.studies.local_executor import LocalExecutor
+from lunar_offline.studies.sweep import Job, plan, sweep
 
 SHORT = {
     "pretrain_updates": 4_000,
@@ -36,14 +37,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no LayerNorm": {"agent": {"layer_norm": False}},
     "4 critics, minimum of 2": {"agent": {"n_critics": 4, "target_subset": 2}},
     "UTD 2": {"utd_ratio": 2.0},
-    "no penalty at all": {"penalty": "none"},
-    "penalty weight 5 online": {"online_penalty_weight": 5.0},
-    "penalty annealed over 20 episodes": {"online_penalty_weight": 5.0, "anneal_episodes": 20},
-    "penalty weight 1 online": {"online_penalty_weight": 1.0},
-    "the same, calibrated (Cal-QL)": {
-        "online_penalty_weight": 1.0,
-        "agent": {"calibrated": True},
+    # the forward KL goes with the penalty; see also DISCRETE_ONLY
+    "no penalty at all": {"agent": {"penalty": "none", "forward_kl": False}},
+    "penalty weight 5 online": {"agent": {"online_penalty_weight": 5.0}},
+    "penalty annealed over 20 episodes": {
+        "agent": {"online_penalty_weight": 5.0, "anneal_episodes": 20}
     },
+    "penalty weight 1 online": {"agent": {"online_penalty_weight": 1.0}},
+    "the same, calibrated (Cal-QL)": {"agent": {"online_penalty_weight": 1.0, "calibrated": True}},
     "no pretraining": {"pretrain_updates": 0},
     "no warm-up": {"warmup_steps": 0},
     "balanced replay": {"balanced": True},
@@ -51,7 +52,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "discount 0.999": {"agent": {"discount": 0.999}},
     "no averaged policy": {"agent": {"policy_tau": 1.0}},
 }
-DISCRETE_ONLY = {"no forward KL": {"agent": {"forward_kl": False}}}
+DISCRETE_ONLY: dict[str, dict[str, Any]] = {
+    **{
+        name: merge(change, {"agent": {"online_forward_kl": True}})
+        for name, change in CHANGES.items()
+        if "online_penalty_weight" in change.get("agent", {})
+    },
+    "no forward KL": {"agent": {"forward_kl": False}},
+}
 CONTINUOUS_ONLY = {
     "cloning": {"agent": {"cloning_weight": 5.0}},
     "4 proposals": {"agent": {"n_proposals": 4}},
@@ -106,12 +114,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     options = parser.parse_args()
-    discrete = read_metadata(options.dataset).env.discrete
+    discrete = open_folder(options.dataset).env.discrete
     changes = CHANGES | (DISCRETE_ONLY if discrete else CONTINUOUS_ONLY)
     name = f"ablations-{options.dataset.replace('/', '-')}"
     root = options.out / name
     failed = sweep(
-        jobs_of(root, options.dataset, changes, options.seeds), LocalPool(options.jobs), Silent()
+        jobs_of(root, options.dataset, changes, options.seeds),
+        LocalExecutor(options.jobs),
+        Silent(),
     )
     write(name, {"protocol": SHORT, "rows": table(root, changes), "failed": failed})
 

@@ -17,9 +17,9 @@ import pairing
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lunar_offline.experiment.launch import finish, resolve, start
-from lunar_offline.learn.agent import Agent
-from lunar_offline.learn.learner import Batch
+from lunar_offline.agents.learner import Batch, Learner
+from lunar_offline.training.resolve_config import resolve
+from lunar_offline.training.start import finish, start
 
 SEEDS = range(10)
 OPTIONS = {"rho": 0.6, "online_episodes": 20, "evaluation_episodes": 200, "precision": "fp32"}
@@ -38,13 +38,15 @@ class RoundedOperands(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-plain_update = Agent.update
+plain_update = Learner.update
 
 
-def rounded_update(agent: Agent, batch: Batch, penalty_weight: float) -> dict[str, torch.Tensor]:
-    """`Agent.update` with rounded operands."""
+def rounded_update(
+    learner: Learner, batch: Batch, online_episode: int | None = None
+) -> dict[str, torch.Tensor]:
+    """`Learner.update` with rounded operands."""
     with RoundedOperands():
-        return plain_update(agent, batch, penalty_weight)
+        return plain_update(learner, batch, online_episode)
 
 
 def mean_return(dataset: str, seed: int, rounded: bool) -> float:
@@ -53,7 +55,7 @@ def mean_return(dataset: str, seed: int, rounded: bool) -> float:
     if not (out / "evaluation.json").is_file():
         options = OPTIONS | {"dataset": dataset, "seed": seed}
         config = resolve(discrete=None, file={}, options=options)
-        with mock.patch.object(Agent, "update", rounded_update if rounded else plain_update):
+        with mock.patch.object(Learner, "update", rounded_update if rounded else plain_update):
             training = start(config, out)
             training.train()
         finish(training.run)

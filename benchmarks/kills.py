@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pairing import compact_json
+
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs" / "results" / "kills.json"
 sys.path.insert(0, str(ROOT / "tests"))
@@ -26,20 +28,20 @@ LOOPS = {"collect": "kill_collections", "train": "kill_trainings"}
 NOTHING: dict[str, Any] = {"kills": {}, "killed": 0, "compared": 0, "identical": 0, "next": 0}
 
 
-def add(so_far: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+def add(so_far: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
     """Add a round of a loop to the counts."""
-    kinds = Counter(so_far["kills"]) + Counter(told["kills"])
+    kinds = Counter(so_far["kills"]) + Counter(counts["kills"])
     added = {
         "kills": dict(sorted(kinds.items())),
         "killed": kinds.total(),
         "compared": so_far["compared"] + 1,
-        "identical": so_far["identical"] + told["identical"],
-        "next": told["next"],
+        "identical": so_far["identical"] + counts["identical"],
+        "next": counts["next"],
     }
-    if "damaged" in told:
-        added["damaged_checkpoints"] = so_far.get("damaged_checkpoints", 0) + told["damaged"]
+    if "damaged" in counts:
+        added["damaged_checkpoints"] = so_far.get("damaged_checkpoints", 0) + counts["damaged"]
     else:
-        added["lost_episodes"] = so_far.get("lost_episodes", 0) + told["lost"]
+        added["lost_episodes"] = so_far.get("lost_episodes", 0) + counts["lost"]
     return added
 
 
@@ -63,8 +65,8 @@ def main() -> None:
     options = parser.parse_args()
     from crash_loops import rounds  # pyright: ignore[reportMissingImports]
 
-    from lunar_offline.experiment.provenance import provenance
-    from lunar_offline.files import write_atomic
+    from lunar_offline.storage.atomic_write import write_atomic
+    from lunar_offline.storage.provenance import provenance
 
     made_with = provenance()
     about = {
@@ -79,11 +81,11 @@ def main() -> None:
         started = time.monotonic()
         left = getattr(options, name) - result[name]["killed"]
         try:
-            for told in rounds(folder, loop, left, result[name]["next"]) if left > 0 else ():
-                result[name] = add(result[name], told)
+            for counts in rounds(folder, loop, left, result[name]["next"]) if left > 0 else ():
+                result[name] = add(result[name], counts)
                 result["seconds"] = round(result["seconds"] + time.monotonic() - started, 1)
                 started = time.monotonic()
-                write_atomic(options.out, json.dumps(result, indent=1).encode() + b"\n")
+                write_atomic(options.out, compact_json(result).encode())
                 print(name, json.dumps(result[name]), flush=True)
         except KeyboardInterrupt:
             sys.exit("stopped; the same command goes on")

@@ -23,18 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pairing import compact_json
 
-from lunar_offline.data import sandbox
-from lunar_offline.data.ids import datasets_root
-from lunar_offline.data.reader import OfflineDataset, read_dataset
-from lunar_offline.data.strict import Request
+from lunar_offline.datasets.dataset import Dataset, read_dataset
+from lunar_offline.datasets.ids import datasets_root
+from lunar_offline.datasets.readers import sandbox
+from lunar_offline.datasets.readers.request import Request
 from lunar_offline.errors import RefusedError
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "mutations.json"
 DATASET = "mutated-v0"
 MOST_BYTES = 64
 PATIENCE = 60.0
-CHILD_DIED = "broke the process that read it"
+CHILD_DIED = "crashed the process that read it"
 
 # Share of each file in the mutations, with a manifest and without.
 GUARDED = {"main_data.hdf5": 0.4, "metadata.json": 0.2, "manifest.json": 0.2, "flat cache": 0.2}
@@ -43,7 +44,7 @@ UNGUARDED = {"main_data.hdf5": 0.8, "metadata.json": 0.2}
 # Reads each request in a fork of a process that has imported the reader: starting costs nothing.
 READERS = """
 import io, json, os, signal, sys
-from lunar_offline.data import strict, strict_hdf5
+from lunar_offline.datasets.readers import conversion, hdf5
 for line in sys.stdin:
     ours, theirs = os.pipe()
     child = os.fork()
@@ -52,15 +53,15 @@ for line in sys.stdin:
         os.dup2(theirs, 1)
         sys.stdin = io.StringIO(line)
         try:
-            strict.main()
+            conversion.main()
             sys.stdout.flush()
         finally:
             os._exit(sys.exc_info()[0] is not None)
     os.close(theirs)
-    said = b"".join(iter(lambda: os.read(ours, 1 << 16), b""))
+    answer = b"".join(iter(lambda: os.read(ours, 1 << 16), b""))
     os.close(ours)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([status, said.decode()]), flush=True)
+    print(json.dumps([status, answer.decode()]), flush=True)
 """
 
 Draw = np.random.Generator
@@ -158,7 +159,7 @@ def _readers() -> Iterator[None]:
             sandbox._answer = answer
 
 
-def _content(dataset: OfflineDataset) -> tuple[Any, ...]:
+def _content(dataset: Dataset) -> tuple[Any, ...]:
     flat = dataset.flat
     arrays = tuple(a.tobytes() for a in (flat.records, flat.rewards, flat.ends, flat.seeds))
     return dataset.sha256, dataset.metadata, arrays
@@ -200,7 +201,7 @@ def run(folder: Path, mutations: int, *, guarded: bool, seed: int = 0) -> Counts
         Path(request.out).write_bytes(made)
 
     manifest = folder / "manifest.json"
-    told = manifest.read_bytes()
+    original = manifest.read_bytes()
     paths = {name: folder / "data" / name for name in UNGUARDED}
     paths |= {"manifest.json": manifest, "flat cache": cache}
     shares = GUARDED if guarded else UNGUARDED
@@ -223,7 +224,7 @@ def run(folder: Path, mutations: int, *, guarded: bool, seed: int = 0) -> Counts
                     other.unlink()  # of data that were read as something else
     finally:
         sandbox.convert = convert
-        manifest.write_bytes(told)
+        manifest.write_bytes(original)
     return counts
 
 
@@ -250,8 +251,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
-    from lunar_offline.experiment.collection import collect_dataset
-    from lunar_offline.experiment.provenance import provenance
+    from lunar_offline.collection.collect import collect_dataset
+    from lunar_offline.storage.provenance import provenance
 
     root = Path(tempfile.mkdtemp(prefix="mutations-"))
     os.environ["MINARI_DATASETS_PATH"] = str(root)
@@ -275,7 +276,7 @@ def main() -> None:
     finally:
         shutil.rmtree(root)
     result["minutes"] = round((time.monotonic() - started) / 60, 1)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    options.out.write_text(compact_json(result))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/other_readers.py
 
 Publishes a few episodes of the medium policy, in both action spaces, and compares what each library
-finds with what was flown: rows, episodes, the sums of all rewards and of all observations.
+finds with what was recorded: rows, episodes, the sums of all rewards and of all observations.
 """
 
 import json
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from pairing import peer_python, write
 
-from lunar_offline.data.reader import read_dataset
-from lunar_offline.experiment.collection import collect_dataset
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.datasets.dataset import read_dataset
 
 EPISODES = 12
 BOX2D = ["minari[hdf5]==0.5.4", "pillow", "box2d==2.3.10", "pygame"]
@@ -65,7 +65,7 @@ def found(rows, episodes, rewards, observations):
 """
 
 
-def flown(dataset_id: str, *, of_first: bool) -> list[float]:
+def recorded(dataset_id: str, *, of_first: bool) -> list[float]:
     """Return rows, episodes and both sums as this project reads them.
 
     Args:
@@ -93,12 +93,12 @@ def main() -> None:
                 shown = subprocess.run(command, capture_output=True, text=True, check=False)
                 last = shown.stdout.strip().splitlines()[-1:] or ["[]"]
                 theirs = json.loads(last[0]) if shown.returncode == 0 else []
-                ours = flown(name, of_first=reader == "d3rlpy")
+                ours = recorded(name, of_first=reader == "d3rlpy")
                 same = len(theirs) == 4 and bool(np.allclose(theirs, ours, rtol=1e-5))
                 result.setdefault(reader, {})[name] = {
                     "same": same,
                     "found": theirs,
-                    "flown": ours,
+                    "recorded": ours,
                 }
                 if not same:
                     print(shown.stderr[-1500:])

@@ -111,6 +111,21 @@ def paired(ours: Worker, peer: Worker, *, pairs: int, seconds: float) -> Ratios:
     return Ratios(times[ours], times[peer])
 
 
+def compact_json(value: dict[str, Any]) -> str:
+    """Return JSON with a line per key and, where the value is a list, a line per member."""
+
+    def plain(inner: Any) -> str:
+        return json.dumps(inner, separators=(",", ":"), allow_nan=False)
+
+    lines = []
+    for name, inner in value.items():
+        shown = plain(inner)
+        if isinstance(inner, list):
+            shown = "[\n" + ",\n".join(map(plain, inner)) + "\n]"
+        lines.append(f"{plain(name)}:{shown}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def write(name: str, result: dict[str, Any]) -> None:
     """Print a result and write it, with the machine, to results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)

@@ -13,28 +13,30 @@ from pathlib import Path
 import pairing
 import torch
 
-from lunar_offline.data.reader import read_dataset
-from lunar_offline.experiment.diagnose import restored_learner
-from lunar_offline.experiment.feed import to_batch
-from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.learn.agent import Agent
-from lunar_offline.learn.learner import Batch
-from lunar_offline.learn.noise import draw
-from lunar_offline.learn.penalties import LogSumExp
+sys.path.insert(0, str(Path(__file__).parent / "workers"))
+import ours
+
+from lunar_offline.agents.algorithms.cql_sac import CQLSAC
+from lunar_offline.agents.learner import Batch
+from lunar_offline.agents.noise import draw
+from lunar_offline.agents.penalties import LogSumExp
+from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.seeding import Purpose, generator
+from lunar_offline.studies.value_gap import restored_learner
+from lunar_offline.training.run_folder import RunFolder
 from lunar_offline.transitions import Transitions
 
 STATES, DRAWS = 256, 100
 CPU = torch.device("cpu")
 
 
-def gap_gradient(agent: Agent, batch: Batch, n: int, step: int, *, quasi: bool) -> torch.Tensor:
+def gap_gradient(agent: CQLSAC, batch: Batch, n: int, step: int, *, quasi: bool) -> torch.Tensor:
     """Return the gap's gradient in the critics' parameters from one draw of proposals."""
     noise = draw(
         0,
         step,
         rows=STATES,
-        penalised=STATES,
+        penalized=STATES,
         n_proposals=n,
         action_size=agent.spec.size,
         quasi_random=quasi,
@@ -57,13 +59,13 @@ def gap_gradient(agent: Agent, batch: Batch, n: int, step: int, *, quasi: bool) 
 @torch.inference_mode()
 def main() -> None:
     """Print a line per number and kind of proposals and write benchmarks/results/proposals.json."""
-    run = RunDir.open(Path(sys.argv[1]))
+    run = RunFolder.open(Path(sys.argv[1]))
     config = run.config()
     agent = restored_learner(run, config)
-    assert isinstance(agent, Agent)
+    assert isinstance(agent, CQLSAC)
     rows = read_dataset(config.dataset).transitions.records
     drawn = generator(0, Purpose.BATCH).integers(len(rows), size=STATES)
-    batch = to_batch(Transitions(rows[drawn]), STATES, CPU)
+    batch = ours.to_batch(Transitions(rows[drawn]), STATES, CPU)
     found = {}
     for n, quasi in [(64, True), *((n, quasi) for n in (1, 2, 4, 10) for quasi in (False, True))]:
         draws = torch.stack(

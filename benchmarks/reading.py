@@ -16,16 +16,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pairing import spread, write
 
-from lunar_offline.data.flat import FlatWriter, open_flat
-from lunar_offline.data.ids import FOLDER, datasets_root
-from lunar_offline.data.mixing import MixedSampler
-from lunar_offline.data.replay import ReplayBuffer
-from lunar_offline.envs import lander
+from lunar_offline.datasets.cache import FlatWriter, open_flat
+from lunar_offline.datasets.ids import FOLDER, datasets_root
+from lunar_offline.envs.registry import find_env
 from lunar_offline.seeding import Purpose, Stream
+from lunar_offline.training.replay_buffer import ReplayBuffer
+from lunar_offline.training.rho_mixing import MixedSampler
 from lunar_offline.transitions import Transitions
 
 SIZES = (200_000, 2_000_000, 20_000_000)
@@ -36,7 +38,7 @@ PAIRS = 9
 
 
 OURS = """
-from lunar_offline.data.reader import read_dataset
+from lunar_offline.datasets.dataset import read_dataset
 assert len(read_dataset(name).transitions)
 """
 MINARI = """
@@ -61,11 +63,11 @@ def first_reads(dataset_id: str) -> dict[str, float]:
 
 def make(path: Path, rows: int) -> None:
     """Write a cache of `rows` random transitions."""
-    dtype, rng = lander(discrete=True).transition_dtype(), np.random.default_rng(0)
+    dtype, rng = find_env(discrete=True).transition_dtype(), np.random.default_rng(0)
     with path.open("wb+") as file:
         writer = FlatWriter(file, dtype, rows)
         for _ in range(rows // EPISODE):
-            records = np.zeros(EPISODE, dtype)
+            records: NDArray[Any] = np.zeros(EPISODE, dtype)
             records["observations"] = rng.normal(size=(EPISODE, 8))
             records["actions"] = rng.integers(4, size=EPISODE)
             records["terminations"][-1] = True
@@ -75,7 +77,7 @@ def make(path: Path, rows: int) -> None:
 
 def measure(path: Path) -> dict[str, float]:
     """Open a cache, draw from it, and return times and memory."""
-    dtype = lander(discrete=True).transition_dtype()
+    dtype = find_env(discrete=True).transition_dtype()
     flat, times = open_flat(path, "benchmark", dtype, check=False), []
     for _ in range(50):
         before = time.perf_counter()
@@ -86,17 +88,17 @@ def measure(path: Path) -> dict[str, float]:
     sampler = MixedSampler(((Transitions(flat.records), 154), (replay, 102)), dtype)
     np.add.reduce(flat.records["rewards"])  # the file's pages, once, as a long run touches them all
     before_kib = _resident()
-    lots, draws = [], Stream(0, Purpose.BATCH)
-    for lot in range(20):
+    rounds, draws = [], Stream(0, Purpose.BATCH)
+    for index in range(20):
         before = time.perf_counter()
-        for index in range(BATCHES // 20):
-            sampler.sample(draws.at(lot * BATCHES + index))
-        lots.append((time.perf_counter() - before) / (BATCHES // 20))
+        for batch in range(BATCHES // 20):
+            sampler.sample(draws.at(index * BATCHES + batch))
+        rounds.append((time.perf_counter() - before) / (BATCHES // 20))
     after_kib = _resident()
     return {
         "rows": len(flat.records),
         "open_ms": round(1e3 * float(np.median(times)), 3),
-        "batch_ms": round(1e3 * float(np.median(lots)), 4),
+        "batch_ms": round(1e3 * float(np.median(rounds)), 4),
         "own_memory_grown_mib": round((after_kib["RssAnon"] - before_kib["RssAnon"]) / 1024, 1),
         "own_memory_mib": round(after_kib["RssAnon"] / 1024, 1),
         "file_pages_mib": round(after_kib["RssFile"] / 1024, 1),

@@ -2,9 +2,9 @@
 
     python benchmarks/recording.py
 
-All fly the expert with sampled actions in the discrete lander, alternated, one thread each. Bare:
+All run the expert with sampled actions in the discrete lander, alternated, one thread each. Bare:
 the same policy and env, 16 episodes side by side, nothing kept. Recorded: `collect`, journal and
-publication included. DataCollector: one env, as it wraps no more (needs Minari's own
+publication included. DataCollector: one env, because it wraps only one (needs Minari's own
 extra: `pip install 'minari[create]'`). Workers: `collect --workers 2` against 1.
 """
 
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from pairing import spread, write
 
-from lunar_offline.data.collect import collect
-from lunar_offline.experiment.behavior import behavior_policy
-from lunar_offline.experiment.collection import collect_dataset
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.collection.episodes import collect_episodes
+from lunar_offline.policies.behavior import behavior_policy
 from lunar_offline.seeding import Purpose, generator
 
 EPISODES = 100
@@ -31,21 +31,22 @@ WORKERS = {800: 4, 2_400: 2}  # episodes -> pairs
 
 
 def bare() -> int:
-    """Fly and keep nothing; return the steps."""
+    """Run episodes and keep nothing; return the steps."""
     expert = behavior_policy("expert", discrete=True)
-    flown = collect(expert.env, expert.act, seed=0, episodes=range(EPISODES))
-    return sum(len(episode) for episode in flown)
+    episodes = collect_episodes(expert.env, expert.act, seed=0, episodes=range(EPISODES))
+    return sum(len(episode) for episode in episodes)
 
 
 def recorded(workers: int, episodes: int = EPISODES) -> int:
-    """Fly, journal and publish; return the steps."""
+    """Run episodes, journal and publish them; return the steps."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MINARI_DATASETS_PATH"] = folder
-        return collect_dataset("x-v0", discrete=True, episodes=episodes, workers=workers).steps
+        made = collect_dataset("x-v0", discrete=True, episodes=episodes, workers=workers)
+        return made.statistics.steps
 
 
 def data_collector() -> int:
-    """Fly with Minari's DataCollector around one env; return the steps."""
+    """Run episodes with Minari's DataCollector around one env; return the steps."""
     import minari
 
     expert = behavior_policy("expert", discrete=True)

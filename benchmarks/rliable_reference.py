@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pairing
 
-REFERENCE = Path(__file__).parents[1] / "tests" / "experiment" / "rliable.json"
+REFERENCE = Path(__file__).parents[1] / "tests" / "rliable.json"
 
 
 def main() -> None:

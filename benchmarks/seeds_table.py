@@ -1,33 +1,22 @@
-"""Runs of several seeds -> one Markdown table: python benchmarks/seeds_table.py RUN..."""
+"""The runs of several seeds -> one Markdown table.
+
+    python benchmarks/seeds_table.py docs/results/headline-discrete.json
+    python benchmarks/seeds_table.py runs/discrete
+
+Arguments are files of `compact.py`, run directories, or folders of those.
+"""
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from compact import summary
 
-from lunar_offline.experiment.run_dir import RunDir
-from lunar_offline.experiment.stats import bootstrap
-
-
-def row(path: Path) -> dict[str, float]:
-    run = RunDir.open(path)
-    best = json.loads((path / "evaluation.json").read_text())
-    metrics = run.metrics()
-    return {
-        "seed": run.config().seed,
-        "before": next(line["validation_mean"] for line in metrics if "validation_mean" in line),
-        "best": best["mean"],
-        "last": best["last"]["mean"],
-        "iqm": best["iqm"],
-        "window": best["min_window_100"],
-        "crashes": 100 * best["crash_rate"],
-        "fuel": best["fuel"],
-        "frames": best["frames"],
-        "regret": best["regret_to_bound"],
-        "env_steps": max(line["env_step"] for line in metrics),
-    }
-
+from lunar_offline.statistics import bootstrap
+from lunar_offline.studies.compare import read_runs
 
 HEADINGS = (
     "seed",
@@ -44,18 +33,41 @@ HEADINGS = (
 )
 
 
-def main() -> None:
-    rows = [row(Path(argument)) for argument in sys.argv[1:]]
-    print("| " + " | ".join(HEADINGS) + " |")
-    print("|" + " ---: |" * len(HEADINGS))
-    for r in rows:
-        cells = [f"{r['seed']}", *(f"{r[k]:.1f}" for k in list(r)[1:-1]), f"{r['env_steps']:,}"]
-        print("| " + " | ".join(cells) + " |")
-    if len(rows) > 1:
-        cells = [
-            str(bootstrap(np.mean, np.array([r[k] for r in rows]))) for k in list(rows[0])[1:-1]
-        ]
-        print("| " + " | ".join(["mean", *cells, ""]) + " |")
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a file of `compact.py`, or of run directories."""
+    if path.suffix == ".json":
+        return json.loads(path.read_text())["runs"]
+    return [summary(run) for run in read_runs([path])]
 
 
-main()
+def measures(run: dict[str, Any]) -> list[float]:
+    """Return the numbers of a run's row, between its seed and its env steps."""
+    best = run["best"]
+    return [
+        run["validations"][0][1],
+        best["mean"],
+        run["last"]["mean"],
+        best["iqm"],
+        best["min_window_100"],
+        100 * best["crash_rate"],
+        best["fuel"],
+        best["frames"],
+        best["regret_to_bound"],
+    ]
+
+
+def table(runs: Sequence[dict[str, Any]]) -> str:
+    """Return a row per run and, of several, their means with 95% bootstrap intervals."""
+    lines = [HEADINGS, ("---:",) * len(HEADINGS)]
+    for run in runs:
+        steps = f"{run['cost']['online_steps']:,}"
+        lines.append((f"{run['seed']}", *(f"{value:.1f}" for value in measures(run)), steps))
+    if len(runs) > 1:
+        columns = np.array([measures(run) for run in runs]).T
+        lines.append(("mean", *(str(bootstrap(np.mean, column)) for column in columns), ""))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    given = [run for argument in sys.argv[1:] for run in read(Path(argument))]
+    print(table(sorted(given, key=lambda run: run["seed"])))

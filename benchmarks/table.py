@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lunar_offline.experiment.stats import Estimate
+from lunar_offline.statistics import Estimate
 
 RESULTS = Path(__file__).parent / "results"
 UPDATES = (

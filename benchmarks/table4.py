@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from pairing import write
 
-from lunar_offline.experiment.config import merge
-from lunar_offline.experiment.diagnose import diagnose
-from lunar_offline.experiment.progress import Silent
-from lunar_offline.experiment.stats import bootstrap
-from lunar_offline.experiment.sweep import Job, LocalPool, plan, sweep
+from lunar_offline.progress import Silent
+from lunar_offline.statistics import bootstrap
+from lunar_offline.storage.strict_toml import merge
+from lunar_offline.studies.local_executor import LocalExecutor
+from lunar_offline.studies.sweep import Job, plan, sweep
+from lunar_offline.studies.value_gap import diagnose
+from lunar_offline.training.run_folder import RunFolder
 
 TIERS = ("lunar-medium-v0", "lunar-sac-v0")
 SHORT = {
@@ -32,13 +34,15 @@ SHORT = {
     "evaluation_episodes": 200,
     "agent": {"discount": 0.99, "tau": 0.02},
 }
+# the forward KL goes with the penalty
+NO_PENALTY = {"penalty": "none", "forward_kl": False}
 METHODS: dict[str, dict[str, Any]] = {
     "CQL(H)": {},
     "CQL(rho)": {"penalty": "cql-rho"},
     "Eq. 1": {"penalty": "eq1"},
-    "no penalty, 2 critics": {"penalty": "none"},
-    "no penalty, 4 critics": {"penalty": "none", "agent": {"n_critics": 4}},
-    "no penalty, 2 critics, no LayerNorm": {"penalty": "none", "agent": {"layer_norm": False}},
+    "no penalty, 2 critics": NO_PENALTY,
+    "no penalty, 4 critics": {**NO_PENALTY, "n_critics": 4},
+    "no penalty, 2 critics, no LayerNorm": {**NO_PENALTY, "layer_norm": False},
 }
 STATES = 50
 
@@ -50,10 +54,10 @@ def jobs_of(root: Path, seeds: int) -> dict[tuple[str, str], list[Job]]:
             root / tier / name.replace(" ", "-").replace(",", ""),
             {"dataset": [tier]},
             seeds,
-            file=merge(SHORT, change),
+            file=merge(SHORT, {"agent": agent}),
         )
         for tier in TIERS
-        for name, change in METHODS.items()
+        for name, agent in METHODS.items()
     }
 
 
@@ -82,7 +86,9 @@ def row(tier: str, name: str, jobs: list[Job]) -> dict[str, Any]:
 def diagnosis(run: Path) -> dict[str, dict[str, float]]:
     """Return a run's diagnosis, made once."""
     path = run / "diagnosis.json"
-    return json.loads(path.read_text()) if path.is_file() else diagnose(run, states=STATES)
+    if path.is_file():
+        return json.loads(path.read_text())
+    return diagnose(RunFolder.open(run), states=STATES)
 
 
 def main() -> None:
@@ -95,7 +101,7 @@ def main() -> None:
     planned = jobs_of(options.out, options.seeds)
     # seed by seed, so that a stopped sweep has whole rows
     jobs = [group[seed] for seed in range(options.seeds) for group in planned.values()]
-    failed = sweep(jobs, LocalPool(options.jobs), Silent())
+    failed = sweep(jobs, LocalExecutor(options.jobs), Silent())
     rows = [row(tier, name, group) for (tier, name), group in planned.items()]
     write("table4", {"protocol": SHORT, "rows": rows, "failed": failed})
 

@@ -9,8 +9,8 @@ import time
 
 import pairing
 
-from lunar_offline.experiment.behavior import behavior_policy
-from lunar_offline.experiment.evaluate import fly
+from lunar_offline.evaluation.held_out_seeds import held_out_episodes
+from lunar_offline.policies.behavior import behavior_policy
 
 PAIRS = 9
 
@@ -47,7 +47,7 @@ def evaluation(episodes: int = 400) -> dict[str, float]:
     for _ in range(3):
         for workers, taken in seconds.items():
             start = time.perf_counter()
-            fly(expert.env, expert.act, episodes, workers=workers)
+            held_out_episodes(expert.env, expert.act, episodes, workers=workers)
             taken.append(time.perf_counter() - start)
     return pairing.spread(seconds[1], seconds[2])
 

@@ -21,15 +21,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 sys.path.insert(0, str(Path(__file__).parent / "workers"))
 import ours
 
-from lunar_offline import envs
-from lunar_offline.data.mixing import MixedSampler, split_batch
-from lunar_offline.data.replay import ReplayBuffer
-from lunar_offline.experiment.config import TrainConfig
-from lunar_offline.experiment.feed import to_batch
-from lunar_offline.experiment.presets import preset_values
-from lunar_offline.learn.algorithms import make_learner
-from lunar_offline.learn.policies import ActionSpec, act
+from lunar_offline.agents.nn.action_spec import ActionSpec
+from lunar_offline.agents.nn.policies import act
+from lunar_offline.agents.registry import make_learner
+from lunar_offline.envs.registry import find_env
 from lunar_offline.seeding import Purpose, generator
+from lunar_offline.training.replay_buffer import ReplayBuffer
+from lunar_offline.training.rho import split_batch
+from lunar_offline.training.rho_mixing import MixedSampler
 
 KINDS = {
     "matrix products": ("mm", "addmm"),
@@ -111,12 +110,10 @@ def update_parts(update: Callable[[], object], calls: int) -> dict[str, float]:
 
 def online_parts(steps: int) -> dict[str, float]:
     """Return milliseconds per discrete env step, rho 0.6, preset `best`, by part."""
-    env, info = envs.DISCRETE.make(), envs.DISCRETE
-    values = preset_values("best", discrete=True, rho=0.6)
-    config = TrainConfig.from_dict(values | {"dataset": "none-v0"})
-    spec = ActionSpec(True, info.action_size)
-    agent = make_learner("cql-sac", "cql-h", config.agent, spec, info.observation_size, 0)
-    offline, replay = (ReplayBuffer(100_000, ours.row_dtype(info)) for _ in range(2))
+    info, config = find_env(discrete=True), ours.preset(discrete=True)
+    env, spec = info.make(), ActionSpec(True, info.action_size)
+    agent = make_learner("cql-sac", config.agent, spec, info.observation_size, seed=0)
+    offline, replay = (ReplayBuffer(100_000, info.transition_dtype()) for _ in range(2))
     offline.extend(ours.random_rows(info))
     pairs = zip((offline, replay), split_batch(config.rho, config.batch_size), strict=True)
     sampler = MixedSampler(tuple(pairs), offline.records.dtype)
@@ -142,10 +139,10 @@ def online_parts(steps: int) -> dict[str, float]:
         batches = []
         for _ in range(round(config.utd_ratio)):
             drawn = sampler.sample(generator(0, Purpose.BATCH, agent.update_step + len(batches)))
-            batches.append(to_batch(drawn.transitions, drawn.n_offline, agent.device))
+            batches.append(ours.to_batch(drawn.transitions, drawn.n_offline, agent.device))
         marks.append(time.perf_counter())
         for batch in batches:
-            agent.update(batch, config.online_penalty_weight)
+            agent.update(batch, online_episode=0)
         marks.append(time.perf_counter())
         if step >= 0:
             parts = ("policy", "env.step", "replay.add and resets", "batches", "updates")

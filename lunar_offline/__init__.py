@@ -2,7 +2,7 @@
 
 
 def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: importlib.metadata is a slow import."""
+    """Return the version on first use, because importing importlib.metadata is slow."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,29 +1,29 @@
-"""Errors that a user can cause, each with the exit code that the command line gives it."""
+"""The errors of the library, each with the exit code that the command line returns for it."""
 
 
 class LunarOfflineError(Exception):
-    """Something failed that is nobody's mistake: exit code 1."""
+    """Base class; raised by itself for a failure that the user did not cause: exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(LunarOfflineError, ValueError):
-    """An option or argument that cannot be meant: exit code 2."""
+    """An invalid option or argument: exit code 2."""
 
     exit_code = 2
 
 
 class RefusedError(LunarOfflineError):
-    """A file, dataset or run that was looked at and refused: exit code 3."""
+    """A file, dataset or run that fails a check: exit code 3."""
 
     exit_code = 3
 
 
 class RemoteError(LunarOfflineError):
-    """A remote that fails, refuses, or holds what it should not: exit code 4."""
+    """A remote that fails, refuses a request or holds invalid data: exit code 4."""
 
     exit_code = 4
 
 
 class DivergedError(LunarOfflineError):
-    """A training run that cannot get better any more: exit code 1."""
+    """A training run that has diverged: exit code 1."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 def transition_dtype(
     observation_shape: tuple[int, ...], action_shape: tuple[int, ...], action_dtype: Any
 ) -> np.dtype:
-    """Describe one transition as a record.
+    """Return the dtype of one transition as a record.
 
-    One record holds all fields of a transition side by side, so that a batch is one gather of rows
-    and a whole dataset can be one memory-mapped array.
+    A record holds all fields of a transition contiguously, so that drawing a batch is one gather of
+    rows and a complete dataset can be one memory-mapped array.
     """
     return np.dtype(
         [
@@ -30,20 +30,21 @@ def transition_dtype(
 
 
 FIELDS = ("observations", "actions", "rewards", "terminations", "truncations")
-"""Of an episode, as Minari names them."""
+"""The fields of an episode, by Minari's names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """One whole episode of T steps.
+    """One complete episode of T steps.
 
     Attributes:
-        observations: float32 [T + 1, ...]; the last one is where the episode ended.
+        observations: float32 [T + 1, ...]; the last one is the final observation.
         actions: [T] int64 (discrete) or [T, A] float32.
-        rewards: float64 [T], as the env gave them.
-        terminations: bool [T]; the env's own end (a landing, a crash).
-        truncations: bool [T]; a time limit. An episode ends with either flag, or with both.
-        seed: what `env.reset` was called with, None when not known.
+        rewards: float64 [T], as the env returned them.
+        terminations: bool [T]; true where the env itself ended the episode (a landing, a crash).
+        truncations: bool [T]; true where a time limit ended it. An episode ends with either flag,
+            or with both.
+        seed: the argument of `env.reset`; None if unknown.
     """
 
     observations: NDArray[np.float32]
@@ -88,7 +89,7 @@ class Transitions:
 
     @property
     def next_observations(self) -> NDArray[np.float32]:
-        """float32 [N, ...]; the true next observation also where an episode was truncated."""
+        """float32 [N, ...]; the true next observation, even where an episode was truncated."""
         return self.records["next_observations"]
 
     @property
@@ -103,25 +104,28 @@ class Transitions:
 
     @property
     def terminations(self) -> NDArray[np.bool_]:
-        """bool [N]; the only flag that cuts a TD target."""
+        """bool [N]; TD targets do not bootstrap where this is true."""
         return self.records["terminations"]
 
     @property
     def truncations(self) -> NDArray[np.bool_]:
-        """bool [N]; targets bootstrap through these."""
+        """bool [N]; TD targets bootstrap through truncations."""
         return self.records["truncations"]
 
     def episode_ends(self) -> NDArray[np.intp]:
-        """Return [episodes]: one past the last row of each episode."""
+        """Return the index one past the last row of each episode, int [episodes]."""
         return np.flatnonzero(self.terminations | self.truncations) + 1
 
     def returns(
         self, discount: float, rewards: NDArray[np.float32] | None = None
     ) -> NDArray[np.float64]:
-        """Return [N]: the discounted return from each row to the end of its episode.
+        """Return the discounted return from each row to the end of its episode, float64 [N].
 
-        -inf in episodes that a time limit cut short: what they would have got is not known.
-        `rewards` [N] stand in for the rows' own.
+        The value is -inf in episodes that a time limit truncated, whose full return is unknown.
+
+        Args:
+            discount: per env step.
+            rewards: float32 [N], used in place of `self.rewards` if given.
         """
         rewards = self.rewards if rewards is None else rewards
         returns = np.empty(len(self))
@@ -135,15 +139,19 @@ class Transitions:
         return returns
 
     def first_episodes(self, n: int) -> Self:
-        """Return the rows of the first `n` episodes, without a copy."""
+        """Return the rows of the first `n` episodes, without a copy.
+
+        Raises:
+            ValueError: the transitions have fewer episodes.
+        """
         ends = self.episode_ends()
         if not 0 <= n <= len(ends):
-            raise ValueError(f"{n} episodes asked for, {len(ends)} there")
+            raise ValueError(f"{n} episodes requested, {len(ends)} available")
         return type(self)(self.records[: ends[n - 1] if n else 0])
 
     @classmethod
     def from_episodes(cls, episodes: Sequence[Episode]) -> Self:
-        """Lay episodes end to end. Raises ValueError when there is none."""
+        """Concatenate episodes. Raises ValueError for an empty sequence."""
         if not episodes:
             raise ValueError("no episode")
         first = episodes[0]
@@ -156,7 +164,7 @@ class Transitions:
 
 
 def fill_records(records: NDArray[Any], episodes: Iterable[Episode]) -> None:
-    """Write episodes into `records` from its start, T rows per episode of T + 1 observations."""
+    """Write episodes to the start of `records`: T rows per episode of T + 1 observations."""
     start = 0
     for episode in episodes:
         rows = records[start : start + len(episode)]

@@ -13,21 +13,21 @@ import pytest
 import torch
 from minari.data_collector import EpisodeBuffer
 
-from lunar_offline.data.collect import collect
-from lunar_offline.data.episode_file import EpisodeFile
-from lunar_offline.data.publish import DatasetInfo, publish
-from lunar_offline.data.rollout import Flight
-from lunar_offline.envs import lander
-from lunar_offline.experiment.behavior import random_act
-from lunar_offline.experiment.collection import collect_dataset
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.collection.episodes import collect_episodes
+from lunar_offline.datasets.episode_file import EpisodeFile
+from lunar_offline.datasets.publish import DatasetInfo, publish
+from lunar_offline.envs.env_info import ReferenceScores
+from lunar_offline.envs.registry import find_env
+from lunar_offline.envs.rollout import EpisodeRecorder
+from lunar_offline.policies.acting import random_act
 from lunar_offline.transitions import FIELDS, Episode
 
-NOTHING_TOLD = DatasetInfo(
+MINIMAL_INFO = DatasetInfo(
     algorithm_name="x",
     description="Test data.",
     requirements=[],
-    ref_min_score=0.0,
-    ref_max_score=1.0,
+    reference_scores=ReferenceScores(random=0.0, expert=1.0),
     recipe={},
     provenance={},
     statistics={},
@@ -54,19 +54,19 @@ def _global_generators_untouched() -> Iterator[None]:
 
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let this process take its time over its env steps, so that others fly before all is flown.
+    """Slow this process's env steps down, so that other processes run episodes before it is done.
 
     The list grows by one for each of its steps.
     """
-    steps, step = [], Flight.step
+    steps, step = [], EpisodeRecorder.step
 
-    def slow(flight: Flight, action: Any) -> Episode | None:
+    def slow(recorder: EpisodeRecorder, action: Any) -> Episode | None:
         if multiprocessing.active_children():
             time.sleep(0.001)
         steps.append(1)
-        return step(flight, action)
+        return step(recorder, action)
 
-    monkeypatch.setattr(Flight, "step", slow)
+    monkeypatch.setattr(EpisodeRecorder, "step", slow)
     return steps
 
 
@@ -75,9 +75,9 @@ def random_episodes() -> dict[bool, list[Episode]]:
     """Five real episodes of the random policy per action space, keyed by `discrete`."""
     return {
         discrete: list(
-            collect(
-                lander(discrete=discrete),
-                random_act(lander(discrete=discrete)),
+            collect_episodes(
+                find_env(discrete=discrete),
+                random_act(find_env(discrete=discrete)),
                 seed=3,
                 episodes=range(5),
             )
@@ -104,7 +104,7 @@ def good_datasets(
         for kind, discrete in (("manifest", True), ("discrete", True), ("continuous", False)):
             patch.setenv("MINARI_DATASETS_PATH", str(root / kind))
             recorded = EpisodeFile(random_episodes[discrete][:3])
-            publish("bad-v0", recorded, lander(discrete=discrete), NOTHING_TOLD)
+            publish("bad-v0", recorded, find_env(discrete=discrete), MINIMAL_INFO)
         (root / "arrow").mkdir()
         patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
         buffers = [
@@ -112,7 +112,7 @@ def good_datasets(
             for index, e in enumerate(random_episodes[True][:3])
         ]
         minari.create_dataset_from_buffers(
-            "bad-v0", buffers, env=lander(discrete=True).spec(), data_format="arrow"
+            "bad-v0", buffers, env=find_env(discrete=True).spec(), data_format="arrow"
         )
     return {
         kind: root / kind / "bad-v0" for kind in ("manifest", "discrete", "continuous", "arrow")

@@ -40,7 +40,7 @@ def test_first_episodes_are_views() -> None:
     t = Transitions.from_episodes(EPISODES)
     assert [len(t.first_episodes(n)) for n in range(4)] == [0, 3, 4, 8]
     assert np.shares_memory(t.first_episodes(2).records, t.records)
-    with pytest.raises(ValueError, match="4 episodes asked for, 3 there"):
+    with pytest.raises(ValueError, match="4 episodes requested, 3 available"):
         t.first_episodes(4)
 
 

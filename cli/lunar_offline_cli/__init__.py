@@ -1,1 +1,1 @@
-"""The command line of lunar_offline: thin commands over the library."""
+"""The command line of lunar_offline: thin commands that call the library."""

@@ -1,4 +1,4 @@
-"""`python -m lunar_offline_cli`."""
+"""The entry point of `python -m lunar_offline_cli`."""
 
 from lunar_offline_cli.app import main
 

@@ -8,8 +8,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lunar_offline.errors import LunarOfflineError
-from lunar_offline_cli import collect, dataset, demo, diagnose, evaluate, share, sweep, train, video
-from lunar_offline_cli.text import say
+from lunar_offline_cli import (
+    collect,
+    dataset,
+    demo,
+    diagnose,
+    evaluate,
+    share,
+    stats,
+    sweep,
+    train,
+    video,
+)
+from lunar_offline_cli.messages import say
 
 app = typer.Typer(
     name="lunar-offline",
@@ -19,12 +30,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Typer brings its own copy of Click from 0.16 on; this is the base class of whichever it uses
+# Typer includes its own copy of Click from 0.16 on; this is the base class of the copy in use
 ClickError: type[Any] = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
 )
 
-START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Looking"
+START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Inspection"
 app.command(rich_help_panel=START)(demo.demo)
 app.command(rich_help_panel=DATA)(collect.collect)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
@@ -33,7 +44,7 @@ app.command(rich_help_panel=DATA)(share.fetch)
 app.command(rich_help_panel=LEARN)(train.train)
 app.command(rich_help_panel=LEARN)(evaluate.evaluate)
 app.command(rich_help_panel=LEARN)(sweep.sweep)
-app.command(rich_help_panel=LEARN)(sweep.stats)
+app.command(rich_help_panel=LEARN)(stats.stats)
 app.command(rich_help_panel=LOOK)(video.video)
 app.command(rich_help_panel=LOOK)(diagnose.diagnose)
 
@@ -57,8 +68,10 @@ def _options(
 ) -> None:
     try:
         Path.cwd()
-    except FileNotFoundError:  # torch's libraries would end the process
-        raise LunarOfflineError("the working directory is gone; cd to one that is there") from None
+    except FileNotFoundError:  # torch's libraries would abort the process
+        raise LunarOfflineError(
+            "the working directory no longer exists; change to an existing one"
+        ) from None
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -71,7 +84,7 @@ def _terminate(*_: Any) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Run the app; every mistake of the user's ends in one line and its exit code."""
+    """Run the app; every user error prints one line and exits with its code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)
@@ -89,6 +102,6 @@ def main() -> NoReturn:
         if type(usage).__name__ == "NoArgsIsHelpError":
             raise SystemExit(0) from None
         _fail(usage.format_message(), usage.exit_code)
-    if code == 130:  # Typer turns Ctrl-C into this
+    if code == 130:  # Typer's exit code for Ctrl-C
         _fail("interrupted", code)
     raise SystemExit(code or 0)

@@ -1,10 +1,12 @@
-"""`lunar-offline collect`."""
+"""The command `lunar-offline collect`."""
 
-import dataclasses
 import json
 from typing import Annotated
 
 import typer
+
+from lunar_offline_cli import completion
+from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
 
 
 def collect(
@@ -18,61 +20,62 @@ def collect(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Behaviour policy: expert, expert-v1, medium, random, a run directory or a "
+            help="Behavior policy: expert, expert-v1, medium, random, a run directory, or a "
             ".safetensors file.",
             show_default="expert",
+            autocompletion=completion.policies,
         ),
     ] = None,
-    discrete: Annotated[
-        bool | None,
-        typer.Option(
-            "--discrete/--continuous",
-            help="Action space.",
-            show_default="the policy's, else discrete",
-        ),
-    ] = None,
+    discrete: Discrete = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of env resets and action noise.", show_default="0")
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Make a recipe's dataset: a .toml file, or the id of one that is shipped.",
+            help="Record the dataset of a recipe: a .toml file, or the id of a bundled recipe.",
             show_default="none",
         ),
     ] = None,
     other_bytes: Annotated[
-        bool, typer.Option("--other-bytes", help="Take data of another sha256 than the recipe's.")
+        bool,
+        typer.Option("--other-bytes", help="Accept data whose sha256 differs from the recipe's."),
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes that fly; the bytes stay the same.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    workers: Annotated[
+        int, typer.Option(help="Number of processes; it does not change the data.")
+    ] = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Roll a behaviour policy out and publish a Minari dataset.
+    """Run a behavior policy and publish its episodes as a Minari dataset.
 
-    The same command goes on where it was stopped, and gives the same bytes.
+    After an interruption, the same command continues and produces the same bytes.
     """
-    from lunar_offline.experiment.recipe import from_options
-    from lunar_offline.experiment.remake import remake
+    from lunar_offline.collection.collect import make_dataset
+    from lunar_offline.collection.recipe import from_options
     from lunar_offline_cli.console import Bars
 
     asked = from_options(
         recipe, dataset=dataset, policy=policy, discrete=discrete, episodes=episodes, seed=seed
     )
-    with Bars(quiet=as_json) as bars:
+    with Bars(quiet=quiet or as_json) as bars:
         try:
-            collected = remake(asked, workers=workers, other_bytes=other_bytes, observer=bars)
+            made = make_dataset(asked, workers=workers, other_bytes=other_bytes, observer=bars)
         except (KeyboardInterrupt, SystemExit):
-            typer.echo("stopped; what has landed is kept, the same command goes on", err=True)
+            typer.echo(
+                "stopped; finished episodes are kept; run the same command to continue", err=True
+            )
             raise
-    if collected.was_there and not as_json:
-        typer.echo(f"{collected.dataset_id} stands already with this recipe; nothing was done")
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(collected) | {"path": str(collected.path)}))
+        typer.echo(json.dumps(made.to_dict()))
         return
+    if made.existed:
+        typer.echo(f"{made.dataset_id} already exists with this recipe; nothing was recorded")
+    found = made.statistics
+    crashed = "" if found.crash_rate is None else f", {found.crash_rate:.1%} crashed"
     typer.echo(
-        f"{collected.dataset_id}: {collected.episodes} episodes, {collected.steps:,} steps, "
-        f"return {collected.mean_return:.1f} +- {collected.sd_return:.1f}, "
-        f"{collected.crash_rate:.1%} crashed"
+        f"{made.dataset_id}: {found.episodes} episodes, {found.steps:,} steps, "
+        f"return {found.returns.mean:.1f} +- {found.returns.sd:.1f}{crashed}"
     )
-    typer.echo(f"in {collected.path}")
-    typer.echo(f"next: lunar-offline train --dataset {collected.dataset_id} --rho 0.6")
+    typer.echo(f"in {made.path}")
+    typer.echo(f"next: lunar-offline train --dataset {made.dataset_id} --rho 0.6")

@@ -1,4 +1,4 @@
-"""What the user sees while work goes on: bars on a terminal, plain lines elsewhere."""
+"""Progress output: bars on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -26,12 +26,12 @@ LABELS = {
 
 
 class Bars:
-    """Draws one bar per phase, with rate, status and time left, on stderr.
+    """Draws one progress bar per phase on stderr, with rate, status and time left.
 
-    Without a terminal it prints a plain line at the start of a phase and every 30 seconds.
+    Without a terminal, it prints a plain line at the start of a phase and every 30 seconds.
 
     Args:
-        quiet: print nothing at all (for --json).
+        quiet: print nothing (for --quiet and --json).
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -64,7 +64,7 @@ class Bars:
         self._progress.stop()
 
     def phase(self, name: str, total: int, done: int) -> None:
-        """Start a bar; the one before keeps its last state."""
+        """Start a bar; the previous bar keeps its last state."""
         self._name, self._total, self._first, self._done = name, total, done, done
         self._since = self._spoken = time.monotonic()
         self._status = {}
@@ -73,7 +73,7 @@ class Bars:
             print(f"{name}: {done}/{total}", file=sys.stderr, flush=True)
 
     def advance(self, amount: float, **status: Any) -> None:
-        """Move the bar; numbers in `status` stand beside it until replaced."""
+        """Advance the bar; it shows each number in `status` until the next value."""
         self._done += amount
         self._status |= status
         now = time.monotonic()
@@ -93,7 +93,7 @@ class Bars:
 
 
 def _shown_rate(per_second: float) -> str:
-    """Return a rate in the shortest unit of time in which it is at least 1; else by the hour."""
+    """Return a rate per second or minute, whichever first gives at least 1, else per hour."""
     for unit, seconds in (("s", 1), ("min", 60)):
         if per_second * seconds >= 1:
             return f"{per_second * seconds:.1f}/{unit}"

@@ -1,22 +1,34 @@
-"""`lunar-offline dataset ...`."""
+"""The commands `lunar-offline dataset ...`."""
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lunar_offline_cli.text import printable
+from lunar_offline_cli.messages import printable
+from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, Quiet
 
-app = typer.Typer(help="List and show datasets, safely.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, pack and verify local datasets. No command runs code that a dataset names.",
+    no_args_is_help=True,
+)
+
+
+def _open(dataset: str, env: str | None) -> Any:
+    from lunar_offline.datasets.folder import open_folder
+    from lunar_offline.envs.registry import named_env, registered_envs
+
+    # a dataset of a registered env states its action space itself
+    known = {registered.env_id for registered in registered_envs()}
+    return open_folder(dataset, None if env is None or env in known else named_env(env))
 
 
 @app.command("list")
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
-) -> None:
-    """List the local datasets; one that cannot be read comes with the reason."""
-    from lunar_offline.experiment.catalogue import list_datasets
+def list_(as_json: AsJson = False) -> None:
+    """List the local datasets. An unreadable dataset is listed with the reason."""
+    from lunar_offline.datasets.listing import list_datasets
 
     rows = list_datasets()
     if as_json:
@@ -36,30 +48,34 @@ def list_(
 
 @app.command()
 def show(
-    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    dataset: DatasetId,
+    env: EnvId = None,
     html: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write one HTML page with figures instead; it needs no network.",
+            help="Write an HTML page with figures instead; the page needs no network.",
             show_default=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show a dataset's contents, statistics and provenance; runs nothing of it."""
+    """Show the contents, statistics and provenance of a dataset."""
+    from lunar_offline.datasets.listing import show_dataset
     from lunar_offline.errors import UsageError
-    from lunar_offline.experiment.catalogue import show_dataset
 
+    if html is not None and as_json:
+        raise UsageError("--html and --json: give only one of them")
+    folder = _open(dataset, env)
     if html is not None:
-        from lunar_offline.experiment.dataset_page import write_page
+        from lunar_offline.datasets.page.page import write_page
 
-        if as_json:
-            raise UsageError("--html and --json: give one of them")
-        size = write_page(dataset, html)
-        typer.echo(f"{html}: the page of {dataset}, {size / 1e6:.2f} MB; open it in a browser")
+        size = write_page(folder, html)
+        typer.echo(
+            f"{html}: wrote the page of {dataset}, {size / 1e6:.2f} MB; open it in a browser"
+        )
         return
-    shown = show_dataset(dataset)
+    shown = show_dataset(folder)
     if as_json:
         typer.echo(json.dumps(shown))
         return
@@ -69,41 +85,39 @@ def show(
 
 
 @app.command()
-def pack(
-    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
-    env: Annotated[
-        str | None, typer.Option(help="Env of a dataset that is not LunarLander's.")
-    ] = None,
-) -> None:
-    """Make a dataset's flat, memory-mapped cache now; else its first use does."""
-    from lunar_offline.data.reader import read_dataset
-    from lunar_offline.envs import named_env
+def pack(dataset: DatasetId, env: EnvId = None, as_json: AsJson = False) -> None:
+    """Make the memory-mapped cache of a dataset now instead of at its first use."""
+    from lunar_offline.datasets.dataset import read_folder
 
-    packed = read_dataset(dataset, named_env(env) if env else None)
+    packed = read_folder(_open(dataset, env))
+    if as_json:
+        found = {"dataset_id": packed.id, "rows": len(packed.transitions)}
+        typer.echo(json.dumps(found | {"cache": str(packed.cache), "sha256": packed.sha256}))
+        return
     typer.echo(f"{dataset}: {len(packed.transitions):,} rows in {packed.cache}")
 
 
 @app.command()
 def verify(
-    dataset: Annotated[str, typer.Argument(help="Dataset id.", show_default=False)],
+    dataset: DatasetId,
     replay: Annotated[
         str, typer.Option(help="Episodes to replay in the env: a number, or all.")
     ] = "0",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    env: EnvId = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Check a dataset against its manifest, and replay it in the env bit for bit."""
-    import dataclasses
-
-    from lunar_offline.data.workers import usable_cores
+    """Check a dataset against its manifest, and compare replayed episodes bit for bit."""
+    from lunar_offline.datasets.verify import verify_dataset
     from lunar_offline.errors import UsageError
-    from lunar_offline.experiment.verify import verify_dataset
+    from lunar_offline.process_pool import usable_cores
     from lunar_offline_cli.console import Bars
 
     if replay != "all" and not replay.isdecimal():
-        raise UsageError(f"--replay {replay}: a number of episodes, or all")
-    with Bars(quiet=as_json) as bars:
+        raise UsageError(f"--replay {replay}: give a number of episodes, or all")
+    with Bars(quiet=quiet or as_json) as bars:
         verified = verify_dataset(
-            dataset,
+            _open(dataset, env),
             replay=None if replay == "all" else int(replay),
             workers=usable_cores(),
             observer=bars,
@@ -112,5 +126,7 @@ def verify(
         typer.echo(json.dumps(dataclasses.asdict(verified)))
         return
     n = verified.replayed
-    replayed = f"{n} episodes replayed, every bit the same" if n else "none replayed: --replay all"
+    replayed = (
+        f"{n} episodes replayed bit-identically" if n else "no episode replayed; use --replay all"
+    )
     typer.echo(f"{dataset}: {verified.files} files match the manifest; {replayed}")

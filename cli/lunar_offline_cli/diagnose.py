@@ -1,4 +1,4 @@
-"""`lunar-offline diagnose`."""
+"""The command `lunar-offline diagnose`."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,26 @@ from typing import Annotated
 
 import typer
 
+from lunar_offline_cli import completion
+from lunar_offline_cli.shared_options import AsJson, Quiet
+
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(help="A run directory.", show_default=False)],
-    states: Annotated[int, typer.Option(help="Starts of each kind.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print diagnosis.json.")] = False,
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run directory.", show_default=False, autocompletion=completion.runs),
+    ],
+    states: Annotated[int, typer.Option(help="Number of start states of each kind.")] = 100,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Compare what a run's critics predict with what its policy gets (CQL paper, Table 4)."""
-    from lunar_offline.experiment.diagnose import diagnose as compare
+    """Compare the critics' values with the policy's true returns (CQL paper, Table 4)."""
+    from lunar_offline.studies.value_gap import diagnose as compare
+    from lunar_offline.training.run_folder import RunFolder
     from lunar_offline_cli.console import Bars
 
-    with Bars(quiet=as_json) as bars:
-        result = compare(run, states=states, observer=bars)
+    with Bars(quiet=quiet or as_json) as bars:
+        result = compare(RunFolder.open(run), states=states, observer=bars)
     if as_json:
         typer.echo(json.dumps(result))
         return
@@ -26,4 +34,4 @@ def diagnose(
             f"{kind} states: predicted {found['predicted']:.1f}, true {found['true']:.1f}, "
             f"gap {found['gap']:+.1f} [{found['gap_low']:+.1f}, {found['gap_high']:+.1f}]"
         )
-    typer.echo(f"discounted and soft, in {run / 'diagnosis.json'}")
+    typer.echo(f"values are discounted and soft; wrote {run / 'diagnosis.json'}")

@@ -1,96 +1,86 @@
-"""`lunar-offline sweep` and `lunar-offline stats`."""
+"""The command `lunar-offline sweep`."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lunar_offline.errors import UsageError
+from lunar_offline_cli.options_from_config import (
+    agent_options,
+    parse_setting,
+    parse_value,
+    run_options,
+    with_options,
+)
+from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
+from lunar_offline_cli.stats import stats
+
+NAMES = ("dataset", "rho", "algorithm")
+AGENT_NAMES = ("penalty",)
 
 
-def _list_of(text: str | None, key: str) -> dict[str, list[Any]]:
-    return {key: [_value(part) for part in text.split(",")]} if text is not None else {}
+def _axis(key: str, text: str) -> dict[str, list[Any]]:
+    if "[" in text:  # a list contains commas itself
+        return {key: parse_value(f"[{text}]")}
+    return {key: [parse_value(part) for part in text.split(",")]}
 
 
-def _value(text: str) -> Any:
-    """Read a TOML value; what is none is a string."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
-
-
-def _setting(text: str) -> dict[str, list[Any]]:
-    key, equals, values = text.partition("=")
-    if not equals:
-        raise UsageError(f"--set {text}: KEY=VALUE,VALUE is wanted")
-    if "[" in values:  # lists hold commas of their own
-        return {key: _value(f"[{values}]")}
-    return _list_of(values, key)
-
-
+@with_options(
+    {name: run_options()[name] for name in NAMES},
+    {name: agent_options()[name] for name in AGENT_NAMES},
+    as_lists=True,
+)
 def sweep(
-    dataset: Annotated[
-        str | None, typer.Option(help="Minari dataset ids.", show_default="none")
-    ] = None,
-    rho: Annotated[str | None, typer.Option(help="Offline fractions.", show_default="0.6")] = None,
-    algorithm: Annotated[
-        str | None, typer.Option(help="Algorithms.", show_default="cql-sac")
-    ] = None,
-    penalty: Annotated[str | None, typer.Option(help="Penalties.", show_default="cql-h")] = None,
+    *,
+    given: dict[str, Any],
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE,VALUE: any key of config.toml, agent.discount too; repeatable.",
+            help="KEY=VALUE,VALUE for any key of config.toml, such as agent.discount; repeatable.",
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds 0 .. N-1 of each point.")] = 10,
+    seeds: Annotated[
+        int, typer.Option(help="Number of seeds, 0 .. N-1, for each point of the grid.")
+    ] = 10,
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML with values for all runs.", show_default="none"),
+        typer.Option(help="TOML file with values for all runs.", show_default="none"),
     ] = None,
-    discrete: Annotated[
-        bool | None,
-        typer.Option(
-            "--discrete/--continuous",
-            help="Action space, without a dataset.",
-            show_default="discrete",
-        ),
-    ] = None,
+    discrete: Discrete = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Runs at a time, one thread each.", show_default="all cores"),
+        typer.Option(help="Number of parallel runs, one thread each.", show_default="all cores"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/sweep"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train a grid of options and seeds; lists are separated by commas.
+    """Train a grid of options and seeds; separate the values of an option with commas.
 
-    The same command continues a sweep that was stopped.
+    The same command continues an interrupted sweep.
     """
-    from lunar_offline.data.workers import usable_cores
-    from lunar_offline.experiment.config import read_toml
-    from lunar_offline.experiment.sweep import LocalPool, plan
-    from lunar_offline.experiment.sweep import sweep as run
+    from lunar_offline.process_pool import usable_cores
+    from lunar_offline.storage.strict_toml import read_toml
+    from lunar_offline.studies.local_executor import LocalExecutor
+    from lunar_offline.studies.sweep import plan
+    from lunar_offline.studies.sweep import sweep as run
     from lunar_offline_cli.console import Bars
 
-    axes = _list_of(dataset, "dataset") | _list_of(rho, "rho") | _list_of(algorithm, "algorithm")
-    axes |= _list_of(penalty, "penalty")
+    axes: dict[str, list[Any]] = {}
+    for name, text in given.items():
+        axes |= _axis(f"agent.{name}" if name in AGENT_NAMES else name, text)
     for setting in settings or []:
-        axes |= _setting(setting)
+        axes |= _axis(*parse_setting(setting))
     planned = plan(out, axes, seeds, file=read_toml(config) if config else {}, discrete=discrete)
-    pool = LocalPool(usable_cores() if jobs is None else jobs)
-    with Bars(quiet=as_json) as bars:
+    executor = LocalExecutor(usable_cores() if jobs is None else jobs)
+    with Bars(quiet=quiet or as_json) as bars:
         try:
-            failed = run(planned, pool, bars)
+            failed = run(planned, executor, bars)
         except (KeyboardInterrupt, SystemExit):
-            typer.echo("stopped; the same command continues", err=True)
+            typer.echo("stopped; run the same command to continue", err=True)
             raise
     for name, error in failed.items():
         typer.echo(f"failed: {name}: {error}", err=True)
@@ -99,22 +89,6 @@ def sweep(
     if failed:
         raise typer.Exit(1)
     if not as_json:
-        typer.echo(f"runs in {out}; again: lunar-offline stats {shlex.quote(str(out))}")
-
-
-def stats(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or sweeps.", show_default=False)
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Compare finished runs: IQM over seeds, bootstrap intervals, probability of improvement."""
-    from lunar_offline.experiment.compare import HEADINGS, cells, group_runs, read_runs, rows
-
-    table = rows(group_runs(read_runs(runs)))
-    if as_json:
-        typer.echo(json.dumps(table))
-        return
-    typer.echo(f"| {' | '.join(HEADINGS)} |\n| --- |{' ---: |' * (len(HEADINGS) - 1)}")
-    for row in table:
-        typer.echo(f"| {' | '.join(cells(row))} |")
+        typer.echo(
+            f"runs in {out}; show this table again: lunar-offline stats {shlex.quote(str(out))}"
+        )

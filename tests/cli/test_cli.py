@@ -43,6 +43,9 @@ def small(tmp_path: Path) -> Path:
         ["fetch"],
         ["video"],
         ["demo"],
+        ["sweep"],
+        ["stats"],
+        ["diagnose"],
     ],
 )
 def test_help(run: Run, command: list[str]) -> None:
@@ -82,18 +85,18 @@ def test_python_m_works() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (["fly"], 2, "No such command 'fly'"),
+        (["learn"], 2, "No such command 'learn'"),
         (["train", "--rate", "1"], 2, "No such option"),
         (["train", "--rho", "much"], 2, "Invalid value for '--rho'"),
         (["train"], 2, "needs a dataset"),
         (["train", "--dataset", "none-v0"], 2, "make it with: lunar-offline collect"),
         (["train", "--dataset", "lunar-sac"], 2, "did you mean lunar-sac-v0"),
-        (["train", "--dataset", "../x-v0"], 2, "is no dataset id"),
-        (["train", "--dataset", "lunar-random-v0", "--rho", "1.2"], 2, "outside 0 .. 1"),
+        (["train", "--dataset", "../x-v0"], 2, "is not a dataset id"),
+        (["train", "--dataset", "lunar-random-v0", "--rho", "1.2"], 2, "rho 1.2 is above 1.0"),
         (["train", "--dataset", "lunar-random-v0", "--rho", "0.001"], 2, "use a larger batch"),
         (["train", "--dataset", "lunar-random-v0", "--rho", "0"], 2, "leave out --dataset"),
         (["train", "--dataset", "lunar-random-v0", "--continuous"], 2, "discrete, not continuous"),
-        (["train", "--dataset", "lunar-random-v0", "--out", "."], 3, "exists already"),
+        (["train", "--dataset", "lunar-random-v0", "--out", "."], 3, "already exists"),
         (["train", "--dataset", "lunar-random-v0", "--rho-mode", "x"], 2, "not one of batch"),
         (["train", "--config", "none.toml"], 2, "no such file"),
         (["train", "--resume", "nowhere"], 2, "is not a run directory"),
@@ -107,18 +110,22 @@ def test_python_m_works() -> None:
         (["dataset", "show", "none-v0"], 2, "no dataset none-v0"),
         (["dataset", "show", "lunar-random-v0", "--html", "."], 2, "is a directory"),
         (["dataset", "show", "lunar-random-v0", "--html", "no/x.html"], 2, "no directory no"),
-        (["dataset", "show", "lunar-random-v0", "--html", "x", "--json"], 2, "give one of them"),
+        (
+            ["dataset", "show", "lunar-random-v0", "--html", "x", "--json"],
+            2,
+            "give only one of them",
+        ),
         (["share", "lunar-random-v0"], 2, "give --remote hf://USER or gcp://BUCKET"),
-        (["share", "lunar-random-v0", "--remote", "s3://x"], 2, "'s3://x' is no remote"),
+        (["share", "lunar-random-v0", "--remote", "s3://x"], 2, "'s3://x' is not a remote"),
         (["share", "none-v0", "--remote", "gcp://x", "--dry-run"], 2, "no dataset none-v0"),
         (["share", "lunar-random-v0", "--remote", "gcp://x"], 2, "GOOGLE_APPLICATION_CREDENTIALS"),
         (["share", "lunar-random-v0", "--remote", "hf://x"], 3, "--as box2d/lunar-random-v0"),
         (
             ["share", "lunar-random-v0", "--remote", "hf://x", "--as", "a/x-v0"],
             2,
-            "is no dataset id",
+            "is not a dataset id",
         ),
-        (["fetch", "../x-v0", "--remote", "gcp://x"], 2, "is no dataset id"),
+        (["fetch", "../x-v0", "--remote", "gcp://x"], 2, "is not a dataset id"),
         (["fetch", "x-v0"], 2, "give --remote hf://USER or gcp://BUCKET"),
         (["video", "nowhere"], 2, "no evaluation.json"),
         (["demo", "--out", "."], 3, "exists already"),
@@ -143,7 +150,7 @@ def test_a_working_directory_that_is_gone(run: Run, monkeypatch: pytest.MonkeyPa
     code, _, err = run("train", "--dataset", "lunar-sac-v0")
     assert (code, err) == (
         1,
-        "lunar-offline: the working directory is gone; cd to one that is there\n",
+        "lunar-offline: the working directory no longer exists; change to an existing one\n",
     )
 
 
@@ -160,7 +167,7 @@ def test_a_missing_optional_dependency_names_the_extra(
 
 
 def test_control_bytes_of_a_file_never_reach_the_terminal(run: Run, random_dataset: str) -> None:
-    from lunar_offline.data.ids import datasets_root
+    from lunar_offline.datasets.ids import datasets_root
 
     path = datasets_root() / random_dataset / "data" / "metadata.json"
     metadata = json.loads(path.read_text())
@@ -176,10 +183,10 @@ def test_verify_claims_no_more_than_it_did(run: Run, random_dataset: str) -> Non
     matching = f"{random_dataset}: 3 files match the manifest; "
     assert run("dataset", "verify", random_dataset)[:2] == (
         0,
-        f"{matching}none replayed: --replay all\n",
+        f"{matching}no episode replayed; use --replay all\n",
     )
     replayed = run("dataset", "verify", random_dataset, "--replay", 2)
-    assert replayed[:2] == (0, f"{matching}2 episodes replayed, every bit the same\n")
+    assert replayed[:2] == (0, f"{matching}2 episodes replayed bit-identically\n")
 
 
 def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
@@ -195,7 +202,7 @@ def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
 
     code, out, _ = run("dataset", "show", "x-v0", "--html", "x.html")
     assert code == 0
-    assert out.startswith("x.html: the page of x-v0, 0.")
+    assert out.startswith("x.html: wrote the page of x-v0, 0.")
     assert Path("x.html").read_text().startswith("<!doctype html>")
 
     options = ["--config", small, "--evaluation-episodes", 5]
@@ -220,13 +227,13 @@ def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
     assert json.loads(out)["dataset_id"] == "y-v0"
 
 
-def test_an_interrupted_run_says_how_to_go_on(
+def test_an_interrupted_run_prints_how_to_continue(
     run: Run, random_dataset: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lunar_offline.experiment.train import Training
+    from lunar_offline.training.loop import Training
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_fly_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Training, "_run_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         options = ["--config", small, "--evaluation-episodes", 2]
         code, _, err = run("train", "--dataset", random_dataset, *options, "--out", "run")
     assert code == 130
@@ -234,6 +241,18 @@ def test_an_interrupted_run_says_how_to_go_on(
     code, out, _ = run("train", "--resume", "run")
     assert code == 0
     assert "run in run" in out
+
+
+def test_a_quiet_run_prints_its_result_alone(run: Run, random_dataset: str, small: Path) -> None:
+    options = ["--config", small, "--evaluation-episodes", 2]
+    code, out, err = run("train", "--dataset", random_dataset, *options, "--out", "a", "--quiet")
+    assert (code, err) == (0, "")
+    assert out.endswith("run in a; next: lunar-offline video a\n")
+    code, out, err = run("train", "--dataset", random_dataset, *options, "--out", "b", "--json")
+    assert (code, err) == (0, "")
+    printed = json.loads(out)
+    assert printed["run"] == "b"
+    assert printed["evaluation"] == json.loads(Path("b/evaluation.json").read_text())
 
 
 def test_rho_1_trains_without_an_evaluation(run: Run, random_dataset: str, small: Path) -> None:

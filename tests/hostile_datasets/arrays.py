@@ -110,7 +110,7 @@ def _other_bits(name: str, plain: str, other: str) -> Damage:
 
 
 OF = {name: f"{name} has shape" for name in ("observations", "actions", "rewards", "terminations")}
-PACKED = "is packed, as Minari packs none"
+PACKED = "is compressed, which Minari never does"
 STRUCT = np.dtype([("x", "f4"), ("y", "f4")])
 
 add(
@@ -138,7 +138,7 @@ add(
     rewards_one_more=(in_values("rewards", lambda v: np.append(v, 0.0)), "has shape"),
     rewards_of_rank_2=(in_values("rewards", lambda v: v[:, None]), OF["rewards"]),
     terminations_one_less=(in_values("terminations", lambda v: v[1:]), OF["terminations"]),
-    no_step=(in_episode(_no_step), "episode_1: no step"),
+    no_step=(in_episode(_no_step), "episode_1: has no steps"),
     texts=(_typed("observations", "S8"), r"observations is of type \|S8"),
     texts_of_any_length=(_typed("observations", h5py.string_dtype()), "observations is of type"),
     compounds=(_typed("observations", STRUCT), r"observations is of type .*'x'"),
@@ -184,11 +184,11 @@ add(
     # HDF5 reads other numbers of these than their bytes are elsewhere
     actions_in_the_upper_bytes=(
         _other_bits("actions", "100800000800000000004000", "100800000800000008003800"),
-        "an array has an unusual type, which is not quite int64",
+        "an array has an unsupported variant of the type int64",
     ),
     actions_of_fewer_bits=(
         _other_bits("actions", "100800000800000000004000", "100800000800000000003f00"),
-        "an array has an unusual type, which is not quite int64",
+        "an array has an unsupported variant of the type int64",
     ),
     floats_of_another_bias=(
         _other_bits(
@@ -196,7 +196,7 @@ add(
             "11201f000400000000002000170800177f000000",
             "11201f000400000000002000170800177e000000",
         ),
-        "an array has an unusual type, which is not quite float64",
+        "an array has an unsupported variant of the type float64",
     ),
     packed=(_made("rewards", compression="gzip"), PACKED),
     shuffled=(_made("rewards", shuffle=True), PACKED),
@@ -212,12 +212,12 @@ add(
         _made("observations", shape=(70, 10**9), dtype="f4", chunks=(1, 1000)),
         OF["observations"],
     ),
-    nothing_stored=(_typed("rewards", "f8"), r"rewards claims [\d,]+ bytes and holds 0"),
+    nothing_stored=(_typed("rewards", "f8"), r"rewards claims [\d,]+ bytes but stores 0"),
     a_chunk_of_2_gb_not_stored=(
         _typed("observations", "f4", chunks=(1 << 26, 8), maxshape=(None, 8)),
-        r"observations claims [\d,]+ bytes and holds 0",
+        r"observations claims [\d,]+ bytes but stores 0",
     ),
-    chunks_missing=(in_episode(_sparse_chunks), r"claims [\d,]+ bytes and holds 128"),
+    chunks_missing=(in_episode(_sparse_chunks), r"claims [\d,]+ bytes but stores 128"),
     a_bomb=(
         _made("rewards", shape=(100, 10**6), dtype="f8", compression="gzip", chunks=(1, 10**6)),
         PACKED,

@@ -89,10 +89,10 @@ add(
     "arrow",
     **{
         f"part_{n}": c
-        for n, c in special_files(part_file, "mostly holes").items()
+        for n, c in special_files(part_file, "a sparse file").items()
         if n != "missing"
     },
-    part_missing=(lambda f: part_file(f).unlink(), "episode_1: 0 Arrow files, not one"),
+    part_missing=(lambda f: part_file(f).unlink(), "episode_1: has 0 Arrow files, not one"),
     part_empty=(whole(part_file, b""), "episode_1: File is too small: 0"),
     part_half=(in_bytes(part_file, lambda b: b[: len(b) // 2]), "episode_1: .*Arrow file"),
     part_less_one_byte=(in_bytes(part_file, lambda b: b[:-1]), "episode_1: .*Arrow file"),
@@ -101,7 +101,10 @@ add(
         in_bytes(part_file, lambda b: b[:64] + bytes(len(b) - 128) + b[-64:]),
         "episode_1: Verification of .* failed",
     ),
-    two_parts=(lambda f: shutil.copy(part_file(f), f / "data" / "1" / "x.arrow"), "2 Arrow files"),
+    two_parts=(
+        lambda f: shutil.copy(part_file(f), f / "data" / "1" / "x.arrow"),
+        "has 2 Arrow files",
+    ),
     episode_missing=(lambda f: shutil.rmtree(f / "data" / "1"), "holds 2 episodes, metadata"),
     episode_misnamed=(
         lambda f: (f / "data" / "1").rename(f / "data" / "7"),
@@ -121,13 +124,16 @@ add(
         "episode_1: .*Not a directory",
     ),
     deep_folders=(deep_folders, "holds folders more than 8 deep"),
-    column_missing=(_table(lambda t: t.drop_columns(["rewards"])), "rewards is missing, or stands"),
+    column_missing=(
+        _table(lambda t: t.drop_columns(["rewards"])),
+        "rewards is missing or duplicated",
+    ),
     column_twice=(
         _table(lambda t: t.append_column("rewards", t.column("rewards"))),
-        "stands twice",
+        "rewards is missing or duplicated",
     ),
-    no_row=(_table(lambda t: t.slice(0, 0)), "episode_1: no step"),
-    one_row=(_table(lambda t: t.slice(0, 1)), "episode_1: no step"),
+    no_row=(_table(lambda t: t.slice(0, 0)), "episode_1: has no steps"),
+    one_row=(_table(lambda t: t.slice(0, 1)), "episode_1: has no steps"),
     a_value_missing=(_column("rewards", _first_null), "rewards has missing values"),
     a_vector_missing=(_column("observations", _first_null), "observations has missing values"),
     a_number_of_a_vector_missing=(_column("observations", _null_inside), "has missing values"),
@@ -165,21 +171,21 @@ add(
     no_end=(_column("terminations", lambda c: pa.array([False] * len(c))), FLAGS),
     a_bomb=(_unpacking, "malloc of size|memory"),
     seed_missing_file=(lambda f: part_metadata(f).unlink(), "episode_1: .*No such file"),
-    seed_a_text=(_seed("1"), "its seed is not one integer, or negative"),
-    seed_a_float=(_seed(1.0), "its seed is not one integer, or negative"),
-    seed_true=(_seed(True), "its seed is not one integer, or negative"),
-    seed_negative=(_seed(-1), "its seed is not one integer, or negative"),
+    seed_a_text=(_seed("1"), "its seed is not a non-negative integer"),
+    seed_a_float=(_seed(1.0), "its seed is not a non-negative integer"),
+    seed_true=(_seed(True), "its seed is not a non-negative integer"),
+    seed_negative=(_seed(-1), "its seed is not a non-negative integer"),
     id_of_another=(_seed(0, "id"), "its id is not 1"),
     id_missing=(_seed(None, "id"), "its id is not 1"),
     metadata_a_list=(whole(part_metadata, b"[]"), "its id is not 1"),
     metadata_deep=(whole(part_metadata, b"[" * 60_000), "JSON nested too deep"),
-    metadata_key_twice=(whole(part_metadata, b'{"id": 1, "id": 1}'), "'id' is there twice"),
+    metadata_key_twice=(whole(part_metadata, b'{"id": 1, "id": 1}'), "duplicate key 'id'"),
     metadata_of_1_mb=(
         in_bytes(part_metadata, lambda b: b + b" " * (1 << 20)),
-        "at most 65,536 are read",
+        "at most 65,536 are allowed",
     ),
     metadata_a_pipe=(instead(part_metadata, os.mkfifo), "not a regular file"),
-    total_episodes_low=(in_metadata(total_episodes=2), "holds 3 episodes, metadata.json says 2"),
+    total_episodes_low=(in_metadata(total_episodes=2), "holds 3 episodes, metadata.json states 2"),
     total_steps_far_too_high=(in_metadata(total_steps=10**9), "and 1,000,000,000 steps"),
     data_format_of_the_other=(in_metadata(data_format="hdf5"), "No such file"),
 )

@@ -14,7 +14,7 @@ MARKER = "ran"  # what a hostile entry point would make in the working directory
 PASSWD = "/etc/passwd"
 DEEP = "[" * 100_000
 FINITE = "episode_1: a value is not finite"
-FLAGS = "its end flags are not at its last step alone"
+FLAGS = "end flags must be set at the last step only"
 RANGE = "episode_1: an action is out of range"
 
 Damage = Callable[[Path], object]
@@ -129,7 +129,7 @@ def deep_folders(folder: Path) -> None:
 
 
 def special_files(
-    where: Where, huge: str = "at most [0-9,]+ are read"
+    where: Where, huge: str = "at most [0-9,]+ are allowed"
 ) -> dict[str, tuple[Damage, str]]:
     return {
         "missing": (lambda folder: where(folder).unlink(), "No such file"),

@@ -48,7 +48,7 @@ add(
     "discrete",
     episode_missing=(
         in_hdf5(lambda f: f.pop("episode_2")),
-        "holds 2 episodes, metadata.json says 3",
+        "holds 2 episodes, metadata.json states 3",
     ),
     episode_misnamed=(
         in_hdf5(lambda f: f.move("episode_1", "episode_7")),
@@ -57,11 +57,11 @@ add(
     episodes_swapped=(in_hdf5(_swap), "episode_0: its attribute id is not 0"),
     episode_linked_twice=(
         in_hdf5(lambda f: (f.pop("episode_1"), f.__setitem__("episode_1", f["episode_0"]))),
-        "episode_1: episode_1 stands twice",
+        "episode_1: episode_1 is linked more than once",
     ),
     episode_an_array=(
         in_hdf5(lambda f: (f.pop("episode_1"), f.__setitem__("episode_1", np.zeros(3)))),
-        "episode_1: episode_1 is no group",
+        "episode_1: episode_1 is not a group",
     ),
     episode_a_soft_link=(
         in_hdf5(
@@ -105,14 +105,14 @@ add(
     truncations_missing=(in_episode(lambda g: g.pop("truncations")), "truncations is missing"),
     field_linked_twice=(
         put("truncations", lambda g: g["terminations"]),
-        "truncations stands twice",
+        "truncations is linked more than once",
     ),
     field_of_another_episode=(
         put("rewards", lambda g: g.parent["episode_0/rewards"]),
-        "episode_1: rewards stands twice",
+        "episode_1: rewards is linked more than once",
     ),
-    field_a_group=(put("rewards", lambda g: g.create_group("infos/x")), "rewards is no array"),
-    field_a_type=(put("rewards", lambda _: np.dtype("f8")), "rewards is no array"),
+    field_a_group=(put("rewards", lambda g: g.create_group("infos/x")), "rewards is not an array"),
+    field_a_type=(put("rewards", lambda _: np.dtype("f8")), "rewards is not an array"),
     field_a_soft_link=(put("rewards", lambda _: h5py.SoftLink("../episode_0/rewards")), LINK),
     field_an_external_link=(put("rewards", lambda _: h5py.ExternalLink("x.h5", "/rewards")), LINK),
     field_in_passwd=(in_episode(_external_storage("rewards", "u1")), ELSEWHERE),
@@ -126,7 +126,7 @@ add(
         _infos(lambda g: g.__setitem__("x", h5py.ExternalLink(PASSWD, "/"))),
         LINK,
     ),
-    infos_a_cycle=(_infos(lambda g: g.__setitem__("x", g)), "x stands twice in the file"),
+    infos_a_cycle=(_infos(lambda g: g.__setitem__("x", g)), "x is linked more than once"),
     infos_deep=(_infos(lambda g: g.create_group("/".join("d" * 2000))), "nested too deep"),
     id_missing=(_no_attribute("id"), "its attribute id is missing"),
     id_of_another=(_attribute("id", 2), "its attribute id is not 1"),

@@ -38,7 +38,7 @@ def _listed(change: Callable[[dict[str, Any]], object]) -> Damage:
 
 SHA = {"sha256": "0" * 64, "bytes": 1}
 UNLIKE = r"does not match its sha256 in manifest\.json"
-LEADS = "leads out of the dataset"
+LEADS = "is a path outside the dataset"
 MANIFEST = r"manifest\.json: "
 
 add(
@@ -52,24 +52,27 @@ add(
     manifest_without_files=(whole(manifest_file, b'{"licence": "MIT"}'), "not a manifest"),
     manifest_files_a_list=(whole(manifest_file, b'{"files": []}'), "not a manifest"),
     manifest_files_empty=(whole(manifest_file, b'{"files": {}}'), "is not in its manifest"),
-    manifest_key_twice=(whole(manifest_file, b'{"files": {}, "files": {}}'), "is there twice"),
+    manifest_key_twice=(
+        whole(manifest_file, b'{"files": {}, "files": {}}'),
+        "duplicate key 'files'",
+    ),
     manifest_of_2_mb=(
         in_bytes(manifest_file, lambda b: b + b" " * (2 << 20)),
-        "at most 1,048,576 are read",
+        "at most 1,048,576 are allowed",
     ),
     manifest_without_a_hash=(
         _listed(lambda files: files["data/main_data.hdf5"].pop("sha256")),
-        r"has no sha256 of data/main_data\.hdf5",
+        r"has no sha256 for data/main_data\.hdf5",
     ),
     manifest_hash_a_number=(
         _listed(lambda files: files["data/main_data.hdf5"].update(sha256=5)),
-        r"has no sha256 of data/main_data\.hdf5",
+        r"has no sha256 for data/main_data\.hdf5",
     ),
     manifest_hash_a_word=(
         _listed(lambda files: files["data/main_data.hdf5"].update(sha256="\x1b[2J")),
-        r"has no sha256 of data/main_data\.hdf5",
+        r"has no sha256 for data/main_data\.hdf5",
     ),
-    manifest_entry_null=(_listed(lambda files: files.update(x=None)), "has no sha256 of x"),
+    manifest_entry_null=(_listed(lambda files: files.update(x=None)), "has no sha256 for x"),
     manifest_other_hash=(_listed(lambda files: files.update({"data/main_data.hdf5": SHA})), UNLIKE),
     manifest_other_hash_of_metadata=(
         _listed(lambda files: files.update({"data/metadata.json": SHA})),
@@ -82,7 +85,7 @@ add(
     manifest_of_more=(_listed(lambda files: files.update({"data/x": SHA})), "data/x is missing"),
     manifest_lists_itself=(
         _listed(lambda files: files.update({"manifest.json": SHA})),
-        "lists itself, whose sha256 nobody can know",
+        "lists itself, but cannot contain its own sha256",
     ),
     manifest_name_up=(_listed(lambda f: f.update({"data/../../x": SHA})), LEADS),
     manifest_name_absolute=(_listed(lambda f: f.update({PASSWD: SHA})), f"'{PASSWD}' {LEADS}"),

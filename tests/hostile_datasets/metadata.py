@@ -87,22 +87,22 @@ add(
     metadata_without_anything=(whole(metadata_file, b"{}"), "env_spec is missing"),
     metadata_deep=(whole(metadata_file, DEEP.encode()), JSON + "JSON nested too deep"),
     metadata_deep_inside=(in_metadata(env_spec=DEEP), "env_spec: JSON nested too deep"),
-    metadata_of_5_mb=(in_metadata(description="x" * 5_000_000), "at most 4,194,304 are read"),
+    metadata_of_5_mb=(in_metadata(description="x" * 5_000_000), "at most 4,194,304 are allowed"),
     metadata_of_500_mb=(
         instead(metadata_file, sparse(500_000_000)),
-        "500,000,000 bytes, and at most",
+        "500,000,000 bytes; at most",
     ),
     a_key_twice=(
         in_text(b'"data_format"', b'"total_steps": 1, "data_format"'),
-        "'total_steps' is there twice",
+        "duplicate key 'total_steps'",
     ),
     a_key_of_many_twice=(
         lambda f: metadata_file(f).write_bytes(_many_keys()),
-        "the key '61a7f' is there twice",
+        "duplicate key '61a7f'",
     ),
     a_key_twice_inside=(
         in_metadata(env_spec='{"id": "LunarLander-v3", "id": "x"}'),
-        "'id' is there twice",
+        "duplicate key 'id'",
     ),
     no_utf8=(in_text(b"Test data", b"Test \xff data"), JSON + ".*invalid start byte"),
     half_a_character=(in_text(b"Test data", b"Test \xed\xa0\x80"), JSON + ".*invalid continuation"),
@@ -118,7 +118,7 @@ add(
     nuls_behind=(in_bytes(metadata_file, lambda b: b + bytes(9)), JSON + "Extra data"),
     a_number_of_5000_digits=(
         in_text(b'"total_steps": ', b'"total_steps": ' + b"9" * 5000),
-        "a number of 5,0",
+        "a number has 5,0",
     ),
     **{
         f"{key}_{name}": (in_metadata(**{key: value}), rf"{key} is .*, not a count")
@@ -126,34 +126,37 @@ add(
         for name, value in COUNTS.items()
     },
     total_episodes_missing=(_less_meta("total_episodes"), "total_episodes is None, not a count"),
-    total_episodes_low=(in_metadata(total_episodes=2), "holds 3 episodes, metadata.json says 2"),
-    total_episodes_high=(in_metadata(total_episodes=4), "holds 3 episodes, metadata.json says 4"),
+    total_episodes_low=(in_metadata(total_episodes=2), "holds 3 episodes, metadata.json states 2"),
+    total_episodes_high=(in_metadata(total_episodes=4), "holds 3 episodes, metadata.json states 4"),
     total_episodes_far_too_high=(
         in_metadata(total_episodes=10**9),
         "cannot hold the 1,000,000,000 ep",
     ),
     total_steps_missing=(_less_meta("total_steps"), "total_steps is None, not a count"),
-    total_steps_1=(in_metadata(total_steps=1), "more than all steps together"),
+    total_steps_1=(in_metadata(total_steps=1), "more than the stated steps of all episodes"),
     total_steps_low=(in_metadata(total_steps=150), "holds more than 150 steps"),
     total_steps_high=(in_metadata(total_steps=5000), r"holds \d+ steps, not 5000"),
     total_steps_far_too_high=(in_metadata(total_steps=10**9), "and 1,000,000,000 steps"),
     id_of_another_dataset=(
         in_metadata(dataset_id="other-v0"),
-        "it is of 'other-v0', not of bad-v0",
+        "its dataset_id is 'other-v0', not bad-v0",
     ),
-    id_a_number=(in_metadata(dataset_id=7), "it is of '7', not of bad-v0"),
-    id_of_control_bytes=(in_metadata(dataset_id="\x1b[2J\nx"), r"it is of '\\x1b\[2J\\nx', not of"),
+    id_a_number=(in_metadata(dataset_id=7), "its dataset_id is '7', not bad-v0"),
+    id_of_control_bytes=(
+        in_metadata(dataset_id="\x1b[2J\nx"),
+        r"its dataset_id is '\\x1b\[2J\\nx', not bad-v0",
+    ),
     data_format_unknown=(
         in_metadata(data_format="pickle"),
         "data_format is 'pickle'; hdf5 and arrow",
     ),
     data_format_a_list=(
         in_metadata(data_format=["hdf5"]),
-        "data_format is .*; hdf5 and arrow are read",
+        "data_format is .*; hdf5 and arrow are supported",
     ),
     data_format_of_the_other=(
         in_metadata(data_format="arrow"),
-        "holds 1 episodes, metadata.json says 3",
+        "holds 1 episodes, metadata.json states 3",
     ),
     env_spec_missing=(_less_meta("env_spec"), "env_spec is missing"),
     env_spec_null=(in_metadata(env_spec=None), "env_spec is missing"),
@@ -173,23 +176,29 @@ add(
     env_id_of_control_bytes=(_nested("env_spec", id="\x1b]0;x\x07"), r"is '\\x1b\]0;x\\x07', not"),
     env_id_a_list=(_nested("env_spec", id=["LunarLander-v3"]), "is .*LunarLander-v3.*, not Lunar"),
     entry_point_os_system=(_nested("env_spec", **EVIL), "has kwargs"),
-    entry_point_alone=(_nested("env_spec", entry_point="os:system"), "another entry_point than"),
+    entry_point_alone=(
+        _nested("env_spec", entry_point="os:system"),
+        "a different entry_point than",
+    ),
     entry_point_check_output=(
         _nested(
             "env_spec", entry_point="subprocess:check_output", kwargs={"args": ["touch", MARKER]}
         ),
         "has kwargs",
     ),
-    entry_point_null=(_nested("env_spec", entry_point=None), "another entry_point than"),
+    entry_point_null=(_nested("env_spec", entry_point=None), "a different entry_point than"),
     entry_point_of_vectors=(
         _nested("env_spec", vector_entry_point="os:system"),
-        "another vector_entry_point than",
+        "a different vector_entry_point than",
     ),
     a_wrapper=(
         _nested("env_spec", additional_wrappers=[WRAPPER]),
-        "another additional_wrappers than",
+        "a different additional_wrappers than",
     ),
-    another_time_limit=(_nested("env_spec", max_episode_steps=10**9), "another max_episode_steps"),
+    another_time_limit=(
+        _nested("env_spec", max_episode_steps=10**9),
+        "a different max_episode_steps",
+    ),
     kwargs_a_list=(_nested("env_spec", kwargs=["continuous"]), "has kwargs"),
     kwargs_a_text=(_nested("env_spec", kwargs="continuous"), "has kwargs"),
     kwargs_nested=(_nested("env_spec", kwargs={"continuous": {"x": 1}}), "has kwargs"),

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lunar_offline.experiment.collection import collect_dataset
-from lunar_offline.experiment.launch import finish, resolve, start
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.training.resolve_config import resolve
+from lunar_offline.training.start import finish, start
 
 pytestmark = pytest.mark.slow
 

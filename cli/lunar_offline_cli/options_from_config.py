@@ -1,0 +1,171 @@
+"""Command-line options, derived from the library's dataclasses of options."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from lunar_offline.agents.registry import algorithms
+from lunar_offline.errors import UsageError
+from lunar_offline.options import UNSET, Option, RunKind, options_of
+from lunar_offline.training.config import TrainConfig
+from lunar_offline_cli import completion
+
+# the kinds of run for which a preset's values may differ, the usual one first
+KINDS = (
+    ("", RunKind(discrete=True, rho=0.6)),
+    ("continuous ", RunKind(discrete=False, rho=0.6)),
+    ("rho 0: ", RunKind(discrete=True, rho=0.0)),
+    ("rho 1: ", RunKind(discrete=True, rho=1.0)),
+)
+
+Flags = Mapping[str, tuple[Any, Any, Option]]
+
+
+def run_options() -> Flags:
+    """Return the options of a run that have their own command-line flag."""
+    return {name: found for name, found in options_of(TrainConfig).items() if found[2].main}
+
+
+def agent_options() -> Flags:
+    """Return the options of all algorithms that have their own command-line flag."""
+    found: dict[str, tuple[Any, Any, Option]] = {}
+    for algorithm in algorithms().values():
+        for name, about in options_of(algorithm.config).items():
+            if about[2].main:
+                found.setdefault(name, about)
+    return found
+
+
+def shown_default(default: Any, about: Option, preset: str = "best") -> str:
+    """Return the default of an option under a preset, as `--help` shows it.
+
+    Values for continuous actions, rho 0 and rho 1 follow where they differ.
+    """
+    parts: list[str] = []
+    usual = UNSET
+    for label, kind in KINDS:
+        value = about.presets.get(preset, default)
+        value = value(kind) if callable(value) else value
+        if value != usual:
+            parts.append(f"{label}{_shown(value)}")
+        usual = value if usual is UNSET else usual
+    return "; ".join(parts)
+
+
+def _shown(value: Any) -> str:
+    if value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _help(about: Option) -> str:
+    names = f" One of {', '.join(algorithms())}." if about.completes == "algorithms" else ""
+    return about.help + names + (f" ({about.unit})" if about.unit else "")
+
+
+def _parameter(name: str, found: tuple[Any, Any, Option], *, as_list: bool) -> inspect.Parameter:
+    kind, default, about = found
+    annotation = typer.Option(
+        flag(name),
+        help=_help(about),
+        show_default=shown_default(default, about),
+        rich_help_panel=about.panel,
+        autocompletion=completion.of(about),
+    )
+    plain = str if as_list else kind
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[plain | None, annotation],
+    )
+
+
+def with_options(
+    *groups: Flags, as_lists: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds options to a command.
+
+    The command receives the options that the user gave as the dict `given`, by name.
+
+    Args:
+        *groups: options by name.
+        as_lists: receive each value as text, for lists of values.
+    """
+    flags = {name: found for group in groups for name, found in group.items()}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        explicit = [parameter for name, parameter in own.items() if name != "given"]
+        derived = [_parameter(name, flags[name], as_list=as_lists) for name in flags]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            given = {name: values.pop(name) for name in flags}
+            command(given={n: v for n, v in given.items() if v is not None}, **values)
+
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in explicit]
+        signature = inspect.Signature([*derived, *keyword])
+        wrapper.__dict__.pop("__wrapped__", None)
+        wrapper.__dict__["__signature__"] = signature
+        wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        return wrapper
+
+    return decorate
+
+
+def as_table(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options in the layout of config.toml: those of an algorithm in the table `agent`."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in run_options():
+            values[name] = value
+        else:
+            values.setdefault("agent", {})[name] = value
+    return values
+
+
+def parse_value(text: str) -> Any:
+    """Parse a TOML value; any other text is returned as a string."""
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def parse_setting(text: str) -> tuple[str, str]:
+    """Split KEY=VALUE. Raises UsageError if there is no equals sign."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: give KEY=VALUE")
+    return key.strip(), value
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return nested tables that hold a value at a dotted key."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def settings_table(settings: Iterable[str]) -> dict[str, Any]:
+    """Return the values of several `--set KEY=VALUE` in the layout of config.toml."""
+    from lunar_offline.storage.strict_toml import merge
+
+    table: dict[str, Any] = {}
+    for setting in settings:
+        key, value = parse_setting(setting)
+        table = merge(table, nested(key, parse_value(value)))
+    return table

@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from lunar_offline_cli import completion
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+EnvId = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        help="Gymnasium id of the env; required if the env is not registered.",
+        show_default="the registered env of the dataset or policy",
+    ),
+]
+Discrete = Annotated[
+    bool | None,
+    typer.Option(
+        "--discrete/--continuous",
+        help="Action space.",
+        show_default="that of the dataset or policy, else discrete",
+    ),
+]
+DatasetId = Annotated[
+    str,
+    typer.Argument(help="Dataset id.", show_default=False, autocompletion=completion.datasets),
+]

@@ -1,0 +1,1 @@
+"""Networks, policies, critics and the optimizer."""

@@ -1,1 +1,0 @@
-"""Episodes, datasets and batches. Knows NumPy and HDF5; never torch."""

@@ -1,0 +1,1 @@
+"""Minari datasets on disk: ids, manifest, reading, publishing, verification."""

@@ -1,0 +1,67 @@
+"""The card of a dataset: a Markdown page with a description, statistics and commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lunar_offline.datasets.episode_statistics import EpisodeStatistics
+from lunar_offline.datasets.manifest import CITATION, LICENCE
+
+
+def make_again(dataset_id: str, recipe: Mapping[str, Any]) -> str:
+    """Return the command that reproduces a dataset."""
+    if "train" in recipe:  # FILE: the recipe's `train` in the manifest, as TOML
+        return f"lunar-offline train --config FILE --record {dataset_id}"
+    if len(recipe["sources"]) > 1:
+        return f"lunar-offline collect --recipe {dataset_id}"
+    source = recipe["sources"][0]
+    space = " --continuous" if recipe["env_kwargs"].get("continuous") else ""
+    return (
+        f"lunar-offline collect --dataset {dataset_id} --policy {source['policy']}{space} \\\n"
+        f"  --episodes {source['episodes']} --seed {recipe['seed']}"
+    )
+
+
+def card(
+    dataset_id: str,
+    description: str,
+    recipe: Mapping[str, Any],
+    statistics: EpisodeStatistics,
+) -> str:
+    """Return the card of a dataset: Markdown with the YAML header that Hugging Face reads."""
+    rows = "\n".join(
+        f"| {name} | {spread.mean:.1f} | {spread.sd:.1f} | {spread.min:.1f} | "
+        f"{spread.median:.1f} | {spread.max:.1f} |"
+        for name, spread in (("return", statistics.returns), ("length", statistics.lengths))
+    )
+    ends = ", ".join(f"{count} {name}" for name, count in statistics.outcomes.items())
+    return f"""---
+license: {LICENCE.lower()}
+task_categories: [reinforcement-learning]
+tags: [offline-rl, minari, gymnasium, {recipe["env_id"]}]
+---
+
+# {dataset_id}
+
+{description}
+
+| | mean | sd | min | median | max |
+| --- | ---: | ---: | ---: | ---: | ---: |
+{rows}
+
+Episodes: {ends}.
+
+```python
+import minari
+
+dataset = minari.load_dataset("{dataset_id}")
+```
+
+This command recorded the dataset, and reproduces it with the same bytes:
+
+```sh
+{make_again(dataset_id, recipe)}
+```
+
+`manifest.json` holds the sha256 of every file, the behavior policy's sha256, versions and
+statistics. License: {LICENCE}. Cite: {CITATION}
+"""

@@ -1,0 +1,1 @@
+"""Share and fetch datasets through Hugging Face or Google Cloud Storage."""

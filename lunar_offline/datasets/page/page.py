@@ -1,0 +1,207 @@
+"""A dataset as one HTML page, without scripts and external files, with reproducible bytes."""
+
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from lunar_offline import __version__, html_parts, svg
+from lunar_offline.datasets.dataset import Dataset, read_folder
+from lunar_offline.datasets.episode_statistics import EpisodeStatistics
+from lunar_offline.datasets.folder import DatasetFolder
+from lunar_offline.datasets.page import sections as sections
+from lunar_offline.datasets.publish import METADATA_KEY
+from lunar_offline.errors import UsageError
+from lunar_offline.storage.atomic_write import write_atomic
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+MOST_TEXT = 2_000  # characters shown of each text of a dataset
+MOST_ROWS = 80
+NOT_STATED = "not stated"
+
+
+def write_page(folder: DatasetFolder, path: Path) -> int:
+    """Write the page of a local dataset.
+
+    Args:
+        folder: see `open_folder`.
+        path: the HTML file; an existing one is replaced.
+
+    Returns:
+        The size of the page in bytes.
+
+    Raises:
+        UsageError: the path cannot be written.
+        RefusedError: see `read_folder`.
+    """
+    try:
+        target = path.resolve()
+    except RuntimeError:
+        raise UsageError(f"--html {path}: a symbolic link that points to itself") from None
+    if target.is_dir():
+        raise UsageError(f"--html {path}: is a directory; name a file in it")
+    if not target.parent.is_dir():
+        raise UsageError(f"--html {path}: there is no directory {path.parent}; create it first")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"--html {path}: is not a regular file")
+    if target.is_relative_to(folder.path.resolve()):
+        raise UsageError(f"--html {path}: is in the folder of the dataset, which never changes")
+    content = dataset_page(read_folder(folder)).encode()
+    write_atomic(target, content)
+    return len(content)
+
+
+def dataset_page(dataset: Dataset) -> str:
+    """Return the HTML page of a dataset; equal datasets give equal pages.
+
+    Args:
+        dataset: a dataset of any env.
+    """
+    measured = dataset.statistics()
+    body = [
+        _header(dataset, measured),
+        "<main>",
+        sections.episodes(dataset, measured),
+        _env_section(dataset),
+        sections.states(dataset),
+        sections.actions(dataset, measured),
+        _provenance(dataset),
+        f"</main><footer>Made by lunar-offline {__version__}, without running any code that the "
+        "dataset names.</footer>",
+    ]
+    title = escape(dataset.id)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{title}: an offline dataset</title>
+<link rel="icon" href="data:,">
+<style>
+{Path(__file__).with_name("page.css").read_text(encoding="utf-8")}</style>
+</head>
+<body>
+{"".join(body)}
+</body>
+</html>
+"""
+
+
+def _env_section(dataset: Dataset) -> str:
+    """Return the env's own section about the episodes; empty if the env has none."""
+    draw = dataset.env.episodes_section
+    return draw(dataset.episodes(), dataset.outcomes()) if draw else ""
+
+
+def _text(value: Any) -> str:
+    """Escape a JSON value of a dataset; replace unprintable characters, and shorten long texts."""
+    text = _line(value)
+    printable = "".join(c if c.isprintable() else " " for c in text[:MOST_TEXT])
+    return escape(printable) + (" \u2026" if len(text) > MOST_TEXT else "")
+
+
+def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
+    metadata, env = dataset.metadata, dataset.env
+    licence = (dataset.folder.manifest or {}).get("licence")
+    first = next(iter(measured.outcomes))
+    ended = measured.outcomes[first]
+    share = svg.number(100 * ended / measured.episodes, 1)
+    names = sections.action_names(env)
+    space = f"{len(names)} discrete" if env.discrete else f"{len(names)} continuous, \u22121 to 1"
+    tiles = (
+        ("Episodes", svg.number(measured.episodes), f"{svg.number(measured.steps)} steps"),
+        (
+            "Mean return",
+            svg.number(measured.returns.mean, 1),
+            f"sd {svg.number(measured.returns.sd, 1)}",
+        ),
+        (first.capitalize(), f"{share}%", f"{svg.number(ended)} episodes"),
+        ("Median length", svg.number(measured.lengths.median), "steps"),
+    )
+    data = "main_data.hdf5" if metadata.get("data_format", "hdf5") == "hdf5" else "the data"
+    facts = (
+        ("Environment", _text(env.env_id), ""),
+        ("Actions", f"{space}: {', '.join(names)}", ""),
+        ("Behavior policy", _behaviour_policy(metadata), ""),
+        ("License", _text(licence), ""),
+        (f"sha256 of {data}", f"<code>{dataset.sha256}</code>", "wide"),
+    )
+    return (
+        '<header><p class="kind">Offline reinforcement learning dataset</p>'
+        f"<h1>{escape(dataset.id)}</h1>"
+        f'<p class="about">{_text(_unlinked(metadata.get("description")) or "No description.")}</p>'
+        '<dl class="grid tiles">'
+        + "".join(f"<div><dt>{a}</dt><dd>{b} <small>{c}</small></dd></div>" for a, b, c in tiles)
+        + '</dl><dl class="facts">'
+        + "".join(f'<div class="{c}"><dt>{a}</dt><dd>{b}</dd></div>' for a, b, c in facts)
+        + "</dl></header>"
+    )
+
+
+def _unlinked(description: Any) -> str:
+    """Replace Markdown links by their text: a page about untrusted data must not contain links."""
+    text = description[:MOST_TEXT] if isinstance(description, str) else ""
+    return re.sub(r"\[([^\[\]]*)\]\(https?://[^()\s]*\)", r"\1", text)
+
+
+def _behaviour_policy(metadata: Mapping[str, Any]) -> str:
+    ours = metadata.get(METADATA_KEY)
+    recipe = ours.get("recipe") if isinstance(ours, dict) else None
+    sources = recipe.get("sources") if isinstance(recipe, dict) else None
+    named = [
+        source.get("policy")
+        for source in (sources if isinstance(sources, list) else [])
+        if isinstance(source, dict)
+    ]
+    algorithm = metadata.get("algorithm_name")
+    return ", ".join(_text(said) for said in (*named, algorithm) if said) or NOT_STATED
+
+
+def _provenance(dataset: Dataset) -> str:
+    metadata = dataset.metadata
+    told = [
+        (name, metadata[key])
+        for name, key in (
+            ("author", "author"),
+            ("algorithm", "algorithm_name"),
+            ("code", "code_permalink"),
+            ("requirements", "requirements"),
+            ("Minari version", "minari_version"),
+            ("reference score, low", "ref_min_score"),
+            ("reference score, high", "ref_max_score"),
+        )
+        if metadata.get(key) is not None
+    ]
+    ours = metadata.get(METADATA_KEY)
+    for part in ("recipe", "provenance"):
+        inside = ours.get(part) if isinstance(ours, dict) else None
+        told += list(inside.items())[:MOST_ROWS] if isinstance(inside, dict) else []
+    seeded = sum(seed is not None for seed in dataset.seeds)
+    told.append(("episodes with a seed", f"{seeded:,} of {len(dataset.seeds):,}"))
+    rows = "".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>'
+        for name, value in told
+    )
+    table = f'<div class="card"><table class="pairs"><tbody>{rows}</tbody></table></div>'
+    return html_parts.section("Provenance", "As stated by the dataset; not checked.", table)
+
+
+def _line(value: Any) -> str:
+    """Return a JSON value as one line; tables and lists inside it are left out."""
+
+    def word(inner: Any) -> str:
+        if isinstance(inner, float):
+            return f"{inner:.6g}"
+        if inner is None:
+            return NOT_STATED
+        return "\u2026" if isinstance(inner, list | dict) else str(inner)
+
+    if isinstance(value, dict):
+        pairs = list(value.items())[:MOST_ROWS]
+        return ", ".join(f"{name} {word(inner)}" for name, inner in pairs) or "none"
+    if isinstance(value, list):
+        return ", ".join(word(inner) for inner in value[:MOST_ROWS]) or "none"
+    return word(value) or "none"

@@ -1,0 +1,1 @@
+"""Strict conversion of untrusted data files, in a process with limited resources."""

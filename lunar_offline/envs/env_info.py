@@ -1,0 +1,192 @@
+"""EnvInfo: one record that holds everything in which envs differ."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import DtypeObservation, RescaleAction
+from numpy.typing import NDArray
+
+from lunar_offline.errors import LunarOfflineError
+from lunar_offline.transitions import Episode, Transitions, transition_dtype
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Mean returns of two policies, which define 0 and 100 of the normalized score.
+
+    Attributes:
+        random: of uniform random actions; a normalized score of 0.
+        expert: of the bundled expert policy; a normalized score of 100.
+    """
+
+    random: float
+    expert: float
+
+
+def _plain_outcome(last_reward: float, terminated: bool) -> str:
+    return "terminated" if terminated else "truncated"
+
+
+def _no_measures(episodes: Sequence[Episode]) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class EnvInfo:
+    """An env that this project can make, with everything that is known about it.
+
+    Learners receive observations as float32 [D], and actions as int64 or as float32 [A] in
+    [-1, 1]. `make` and the dataset reader convert to and from the env's own ranges.
+
+    Two records are equal if their ids and keyword arguments are. The fields after `action_space`
+    have defaults that suit any env with vector observations.
+
+    Attributes:
+        env_id: id in gymnasium's registry.
+        kwargs: keyword arguments of `gym.make`.
+        observation_space: the env's own space: one vector.
+        action_space: the env's own space: discrete from 0, or one bounded vector.
+        default_kwargs: keyword arguments at their defaults, which a dataset's spec may state too.
+        outcomes: the ways in which an episode can end.
+        name_outcome: (last reward, whether the env terminated) -> one of `outcomes`.
+        measures: held-out episodes -> measures in addition to returns and lengths, by name; plain
+            numbers.
+        solved_return: the return from which an episode counts as solved.
+        reference_scores: mean returns of the random and the expert policy.
+        max_value: bound on the absolute value of any return; critics beyond it have diverged.
+        invariant_rewards: (rewards [N], next observations [N, D], terminations [N], discount) ->
+            rewards [N] whose shaping is invariant under that discount; None if none is known.
+        outcomes_note: explanation of the outcomes on a dataset's page.
+        observation_names: one per entry of an observation.
+        flag_labels: the meanings of 0 and of 1, by name of an entry that is a flag.
+        action_names: one per discrete action, or per action dimension.
+        requirements: packages whose versions a dataset pins.
+        url: documentation of the env.
+        episodes_section: draws a section with the episodes for a dataset's page.
+        actions_section: draws a section with the actions [N, A] for a dataset's page.
+    """
+
+    env_id: str
+    kwargs: Mapping[str, Any]
+    observation_space: spaces.Box = field(compare=False)
+    action_space: spaces.Discrete | spaces.Box = field(compare=False)
+    default_kwargs: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    outcomes: tuple[str, ...] = field(default=("terminated", "truncated"), compare=False)
+    name_outcome: Callable[[float, bool], str] = field(default=_plain_outcome, compare=False)
+    measures: Callable[[Sequence[Episode]], dict[str, Any]] = field(
+        default=_no_measures, compare=False
+    )
+    solved_return: float | None = field(default=None, compare=False)
+    reference_scores: ReferenceScores | None = field(default=None, compare=False)
+    max_value: float | None = field(default=None, compare=False)
+    invariant_rewards: (
+        Callable[
+            [NDArray[Any], NDArray[Any], NDArray[np.bool_], float],
+            NDArray[np.float32],
+        ]
+        | None
+    ) = field(default=None, compare=False)
+    outcomes_note: str = field(default="", compare=False)
+    observation_names: tuple[str, ...] = field(default=(), compare=False)
+    flag_labels: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False)
+    action_names: tuple[str, ...] = field(default=(), compare=False)
+    requirements: tuple[str, ...] = field(default=("gymnasium",), compare=False)
+    url: str = field(default="", compare=False)
+    episodes_section: Callable[[Sequence[Episode], Sequence[str]], str] | None = field(
+        default=None, compare=False
+    )
+    actions_section: Callable[[NDArray[np.float64]], str] | None = field(
+        default=None, compare=False
+    )
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the actions are discrete."""
+        return isinstance(self.action_space, spaces.Discrete)
+
+    @property
+    def action_kind(self) -> str:
+        """`discrete` or `continuous`."""
+        return "discrete" if self.discrete else "continuous"
+
+    @property
+    def action_size(self) -> int:
+        """Number of discrete actions, or of action dimensions."""
+        space = self.action_space
+        return int(space.n) if isinstance(space, spaces.Discrete) else space.shape[0]
+
+    @property
+    def observation_size(self) -> int:
+        """Length of an observation."""
+        return self.observation_space.shape[0]
+
+    def transition_dtype(self) -> np.dtype:
+        """Return the structured dtype of one transition, as learners receive it."""
+        if self.discrete:
+            return transition_dtype((self.observation_size,), (), np.int64)
+        return transition_dtype((self.observation_size,), (self.action_size,), np.float32)
+
+    def outcome(self, episode: Episode) -> str:
+        """Return how an episode ended: one of `outcomes`."""
+        return self.name_outcome(float(episode.rewards[-1]), bool(episode.terminations[-1]))
+
+    def learned_rewards(
+        self, rows: Transitions, discount: float, *, invariant: bool
+    ) -> NDArray[np.float32]:
+        """Return the rewards [N] to learn from: the recorded ones, or invariant ones if known.
+
+        Args:
+            rows: N transitions.
+            discount: of the learned values.
+            invariant: ask for rewards whose shaping is invariant under the discount.
+        """
+        if not invariant or self.invariant_rewards is None:
+            return rows.rewards
+        return self.invariant_rewards(
+            rows.rewards, rows.next_observations, rows.terminations, discount
+        )
+
+    def random_action(self, rng: np.random.Generator) -> Any:
+        """Draw a uniform action: an int64, or float32 [A] in [-1, 1]."""
+        if self.discrete:
+            return rng.integers(self.action_size)
+        return rng.uniform(-1.0, 1.0, self.action_size).astype(np.float32)
+
+    def spec(self) -> EnvSpec:
+        """Return the spec in the local registry with the keyword arguments of this record."""
+        spec = gym.spec(self.env_id)
+        return EnvSpec(
+            **{
+                name: getattr(spec, name)
+                for name in ("id", "entry_point", "reward_threshold", "max_episode_steps")
+            },
+            kwargs=dict(self.kwargs),
+        )
+
+    def make(self, render_mode: str | None = None) -> gym.Env:
+        """Make the env.
+
+        Raises:
+            LunarOfflineError: a package that the env needs is not installed.
+        """
+        try:
+            env = gym.make(
+                self.env_id, render_mode=render_mode, disable_env_checker=True, **self.kwargs
+            )
+        except gym.error.DependencyNotInstalled as error:
+            raise LunarOfflineError(f"{self.env_id} cannot be made: {error}") from error
+        if self.observation_space.dtype != np.float32:
+            env = DtypeObservation(env, np.float32)
+        space = self.action_space
+        if isinstance(space, spaces.Box) and not _is_unit(space):
+            env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        return env
+
+
+def _is_unit(space: spaces.Box) -> bool:
+    return bool((space.low == -1.0).all() and (space.high == 1.0).all())

@@ -1,0 +1,1 @@
+"""Rollouts on held-out seeds, with their measures, figures and videos."""

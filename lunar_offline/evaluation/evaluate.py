@@ -1,0 +1,98 @@
+"""Evaluate policies on the held-out seeds, and write the results."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lunar_offline.errors import UsageError
+from lunar_offline.evaluation.figures import evaluation_figure
+from lunar_offline.evaluation.held_out_seeds import held_out_episodes
+from lunar_offline.evaluation.summary import summarize
+from lunar_offline.policies.behavior import BehaviorPolicy
+from lunar_offline.progress import Observer, Silent
+from lunar_offline.storage.strict_json import write_json
+
+NOT_REPEATED = ("returns", "seeds")
+
+
+@dataclass(frozen=True)
+class RunPolicies:
+    """The policies of a run.
+
+    Attributes:
+        best: the policy with the best validation mean.
+        last: the policy at the end of the run; None before that.
+    """
+
+    best: BehaviorPolicy
+    last: BehaviorPolicy | None
+
+
+def evaluate_policies(
+    policies: RunPolicies,
+    episodes: int,
+    *,
+    workers: int = 1,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Evaluate both policies of a run on the same held-out seeds; see `summarize`.
+
+    Args:
+        policies: of the run.
+        episodes: number of held-out episodes, at least 1.
+        workers: number of processes; see `held_out_episodes`.
+        observer: receives the progress.
+
+    Returns:
+        The summary of `best`; its key `last` holds the summary of the policy at the end.
+
+    Raises:
+        UsageError: `episodes` is below 1.
+    """
+    summary = evaluate_policy(policies.best, episodes, workers=workers, observer=observer)
+    if policies.last is None:
+        return summary
+    last = summary
+    if policies.last.sha256 != policies.best.sha256:
+        last = evaluate_policy(policies.last, episodes, workers=workers, observer=observer)
+    return summary | {"last": {k: v for k, v in last.items() if k not in NOT_REPEATED}}
+
+
+def evaluate_policy(
+    policy: BehaviorPolicy,
+    episodes: int,
+    *,
+    workers: int = 1,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Evaluate one policy on the held-out seeds; see `summarize`.
+
+    Arguments and errors are those of `evaluate_policies`.
+    """
+    if episodes < 1:
+        raise UsageError(f"--episodes {episodes}: at least one")
+    observer = observer or Silent()
+    observer.phase("held-out episodes", episodes, 0)
+    found = held_out_episodes(
+        policy.env,
+        policy.act,
+        episodes,
+        workers=workers,
+        on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
+    )
+    return summarize(found, policy.env)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError unless `folder` is a folder or can be created."""
+    nearest = next(p for p in (folder, *folder.parents) if os.path.lexists(p) or p == p.parent)
+    if not nearest.is_dir():
+        raise UsageError(f"--out {folder}: {nearest} is not a folder")
+
+
+def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
+    """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "evaluation.json", summary)
+    evaluation_figure(summary["returns"], folder / "evaluation.png")

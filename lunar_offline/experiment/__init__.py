@@ -1,1 +1,0 @@
-"""Joins data and learning: configuration, the training loop, evaluation, run directories."""

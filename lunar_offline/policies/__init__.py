@@ -1,0 +1,1 @@
+"""Policy files, behavior policies, and the functions through which policies act."""

@@ -1,0 +1,1 @@
+"""Files: complete-or-absent writes, strict JSON and TOML, tensor files, provenance."""

@@ -1,0 +1,200 @@
+"""Comparison of runs, grouped by their options, with statistics over the seeds of each group."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lunar_offline.errors import UsageError
+from lunar_offline.evaluation.evaluation_file import read_evaluation
+from lunar_offline.statistics import (
+    Estimate,
+    bootstrap,
+    episodes_to,
+    interquartile_mean,
+    median_time,
+    probability_of_improvement,
+)
+from lunar_offline.training.metrics import Record, ValidationRecord
+from lunar_offline.training.run_folder import RunFolder
+
+LEVEL = 200.0
+# keys that may differ between the runs of a group
+NOT_OPTIONS = ("seed", "threads", "device")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its config, evaluation and metrics."""
+
+    path: Path
+    config: dict[str, Any]
+    evaluation: dict[str, Any]
+    metrics: list[Record]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with the same options.
+
+    Attributes:
+        name: the options in which the groups differ, with their values.
+        runs: one run per seed.
+    """
+
+    name: str
+    runs: list[Finished]
+
+    def scores(self, measure: str = "mean") -> np.ndarray:
+        """Return a measure of evaluation.json for each run, [R]; NaN if the env has none."""
+        return np.array([run.evaluation.get(measure, math.nan) for run in self.runs])
+
+    def mean(self, measure: str) -> float | None:
+        """Return the mean of a measure over runs; None if the env does not have it."""
+        mean = float(self.scores(measure).mean())
+        return None if math.isnan(mean) else mean
+
+    @cached_property
+    def iqm(self) -> Estimate:
+        """IQM over runs of the evaluation mean, with its 95% interval."""
+        return bootstrap(interquartile_mean, self.scores())
+
+    def last(self) -> float:
+        """IQM over runs of the evaluation mean of the last policy."""
+        return interquartile_mean(
+            np.array([run.evaluation.get("last", run.evaluation)["mean"] for run in self.runs])
+        )
+
+    def episodes_to_level(self) -> float:
+        """Median of the online episodes until a validation mean reaches 200; inf if too few do."""
+        curves = [
+            [(r.episode, r.mean) for r in run.metrics if isinstance(r, ValidationRecord)]
+            for run in self.runs
+        ]
+        return median_time([episodes_to(LEVEL, curve) for curve in curves if curve])
+
+
+def read_runs(paths: Sequence[Path]) -> list[Finished]:
+    """Read run directories and sweeps, which are folders of them; skip unfinished runs.
+
+    Raises:
+        UsageError: a path is neither, or no run is finished.
+        RefusedError: an evaluation cannot be read.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if (path / "config.toml").is_file():
+            found.append(path)
+        else:
+            inside = sorted(p.parent for p in path.glob("*/config.toml"))
+            if not inside:
+                raise UsageError(f"{path}: neither a run directory nor a folder of them")
+            found += inside
+    runs = [_read(path) for path in found if (path / "evaluation.json").is_file()]
+    if not runs:
+        raise UsageError("no run is finished: none has an evaluation.json")
+    return runs
+
+
+def _read(path: Path) -> Finished:
+    run = RunFolder.open(path)
+    evaluation = read_evaluation(path / "evaluation.json")
+    return Finished(path, _flat(run.config().to_dict()), evaluation, run.metrics())
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    agent = {f"agent.{key}": value for key, value in values["agent"].items()}
+    return {key: value for key, value in values.items() if key != "agent"} | agent
+
+
+def group_runs(runs: Sequence[Finished]) -> list[Group]:
+    """Group runs with the same options; groups are in the order of their first runs."""
+    differing = [
+        key
+        for key in runs[0].config
+        if key not in NOT_OPTIONS
+        # an option of one algorithm alone is not in the name: the algorithm is
+        and all(key in run.config for run in runs)
+        and len({str(run.config[key]) for run in runs}) > 1
+    ]
+    groups: dict[str, list[Finished]] = {}
+    for run in runs:
+        name = " ".join(f"{key.split('.')[-1]}={run.config[key]}" for key in differing)
+        groups.setdefault(name or "all", []).append(run)
+    return [Group(name, members) for name, members in groups.items()]
+
+
+def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Return the statistics of each group as plain JSON values; the first group is the baseline.
+
+    `iqm` is the interquartile mean over runs of the evaluation mean, with its 95% stratified
+    bootstrap interval. `better` is the probability that a run of the group has a higher mean than a
+    run of the first group, with its interval. `episodes_to_200` is the Kaplan-Meier median of the
+    online episodes until a validation mean reaches 200, null if too few runs reach it.
+    `lowest_window` is the worst 100-episode mean of all runs. Measures that only the lander has are
+    null for other envs.
+    """
+    table = []
+    for group in groups:
+        reached = group.episodes_to_level()
+        better = None
+        if group is not groups[0]:
+            better = bootstrap(probability_of_improvement, group.scores(), groups[0].scores())
+        table.append(
+            {
+                "group": group.name,
+                "runs": len(group.runs),
+                "iqm": group.iqm._asdict(),
+                "last": group.last(),
+                "lowest_window": float(group.scores("min_window_100").min()),
+                "crash_rate": group.mean("crash_rate"),
+                "fuel": group.mean("fuel"),
+                "frames": group.mean("frames"),
+                "regret_to_bound": group.mean("regret_to_bound"),
+                "episodes_to_200": reached if math.isfinite(reached) else None,
+                "better": better._asdict() if better else None,
+            }
+        )
+    return table
+
+
+HEADINGS = (
+    "options",
+    "runs",
+    "IQM of means",
+    "last",
+    "worst 100-episode mean",
+    "crashes %",
+    "fuel",
+    "frames",
+    "regret",
+    "episodes to 200",
+    "P(better than first)",
+)
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Format one of `rows` for display, in the order of HEADINGS."""
+    better = row["better"]
+    reached = row["episodes_to_200"]
+    return [
+        row["group"],
+        str(row["runs"]),
+        str(Estimate(**row["iqm"])),
+        f"{row['last']:.1f}",
+        f"{row['lowest_window']:.1f}",
+        _shown(row["crash_rate"], "{:.2%}").removesuffix("%"),
+        _shown(row["fuel"], "{:.1f}"),
+        _shown(row["frames"], "{:.0f}"),
+        _shown(row["regret_to_bound"], "{:.1f}"),
+        "not reached" if reached is None else f"{reached:.0f}",
+        f"{better['value']:.2f} [{better['low']:.2f}, {better['high']:.2f}]" if better else "",
+    ]
+
+
+def _shown(value: float | None, pattern: str) -> str:
+    return "-" if value is None else pattern.format(value)

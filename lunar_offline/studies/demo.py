@@ -1,0 +1,74 @@
+"""A small example of the complete workflow: collect, train, evaluate, film."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.datasets.description import Collected
+from lunar_offline.errors import RefusedError
+from lunar_offline.evaluation.video import film_run
+from lunar_offline.progress import Observer
+from lunar_offline.training.resolve_config import resolve
+from lunar_offline.training.start import finish, start
+
+DATASET = "lunar-demo-v0"
+EPISODES = 150
+OPTIONS: dict[str, Any] = {
+    "dataset": DATASET,
+    "rho": 0.6,
+    "pretrain_updates": 5_000,
+    "warmup_steps": 500,
+    # with ten episodes, the preset's number of updates per step would be too high
+    "online_episodes": 10,
+    "utd_ratio": 0.25,
+    "validate_every": 5,
+    "validation_episodes": 30,
+    "evaluation_episodes": 100,
+    # the preset's entropy is too low for so few updates
+    "agent": {"entropy_fraction": 0.3, "online_penalty_weight": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The results of the demo.
+
+    Attributes:
+        collected: the dataset.
+        run: the run directory.
+        summary: the evaluation; see `summarize`.
+        film: the video file.
+        seconds: the duration of the demo.
+    """
+
+    collected: Collected
+    run: Path
+    summary: dict[str, Any]
+    film: Path
+    seconds: float
+
+
+def run_demo(out: Path, observer: Observer) -> Demo:
+    """Collect expert episodes, train CQL-SAC on them, evaluate and film it, all inside `out`.
+
+    Raises:
+        RefusedError: `out` exists already.
+    """
+    if out.exists():
+        raise RefusedError(f"{out} exists already; remove it, or choose another --out")
+    began = time.perf_counter()
+    # store the demo's dataset in the demo's folder, not among the user's datasets
+    os.environ["MINARI_DATASETS_PATH"] = str((out / "datasets").absolute())
+    collected = collect_dataset(DATASET, episodes=EPISODES, observer=observer)
+    config = resolve(discrete=None, file={}, options=OPTIONS)
+    training = start(config, out / "run", observer)
+    training.train()
+    summary = finish(training.run, observer)
+    assert summary is not None  # evaluation_episodes is above 0
+    observer.phase("filming", 1, 0)
+    film, _ = film_run(training.run.path, "median")
+    observer.advance(1)
+    return Demo(collected, training.run.path, summary, film, time.perf_counter() - began)

@@ -1,0 +1,125 @@
+"""Resolve the config of a run from preset, config file, options and dataset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lunar_offline.agents.registry import algorithms, find_algorithm
+from lunar_offline.datasets.folder import DatasetFolder, open_folder
+from lunar_offline.envs.registry import check_action_space, find_env, registered_envs
+from lunar_offline.errors import UsageError
+from lunar_offline.options import Option, RunKind, check_types, options_of
+from lunar_offline.storage.strict_toml import merge
+from lunar_offline.training.config import TrainConfig, run_preset
+
+
+def resolve(
+    *, discrete: bool | None, file: Mapping[str, Any], options: Mapping[str, Any]
+) -> TrainConfig:
+    """Return only the config; see `resolve_run`."""
+    return resolve_run(discrete=discrete, file=file, options=options)[0]
+
+
+def resolve_run(
+    *, discrete: bool | None, file: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[TrainConfig, DatasetFolder | None]:
+    """Merge the preset, the config file and the options, and resolve the dataset.
+
+    Options override the config file, which overrides the preset. Env and action space are those of
+    the dataset. Without a dataset, they are those that the user asked for, else the default env
+    with discrete actions.
+
+    Args:
+        discrete: the action space that the user asked for; None asks for none.
+        file: values of a config file.
+        options: values of the command line.
+
+    Returns:
+        The config, and the dataset that it names; None if it names none.
+
+    Raises:
+        UsageError: options contradict each other, or the dataset has another action space.
+        RefusedError: the metadata of the dataset are invalid.
+    """
+    given = check_types(TrainConfig, merge(file, options), "config")  # checked before any use
+    algorithm = given.get("algorithm", TrainConfig.algorithm)
+    _check_known(options, algorithm)
+    check_types(find_algorithm(algorithm).config, _table(given), "config [agent]")
+    rho = given.get("rho", TrainConfig.rho)
+    _check_effect(options, given, algorithm)
+    asked = discrete if discrete is not None else given.get("discrete")
+
+    def config(discrete: bool) -> TrainConfig:
+        kind = RunKind(discrete, rho, given.get("rho_mode", TrainConfig.rho_mode))
+        chosen = run_preset(given.get("preset", TrainConfig.preset), algorithm, kind)
+        return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
+
+    named = find_env(given["env"], discrete=asked) if "env" in given else None
+    # all options are checked before any file is read
+    resolved = config(asked is not False if named is None else named.discrete)
+    if not resolved.dataset:
+        return resolved, None
+    # for a registered env, the action space is that of the dataset
+    folder = open_folder(resolved.dataset, None if named in registered_envs() else named)
+    check_action_space(folder.env, discrete=asked)
+    if named is not None and folder.env.env_id != named.env_id:
+        raise UsageError(f"{folder.id} is a dataset of {folder.env.env_id}, not of {named.env_id}")
+    given["env"] = folder.env.env_id
+    return config(folder.env.discrete), folder
+
+
+def _table(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = given.get("agent", {})
+    if not isinstance(table, Mapping):
+        raise UsageError("config: agent is not a table")
+    return table
+
+
+def _check_known(options: Mapping[str, Any], algorithm: str) -> None:
+    """Raise UsageError for a command-line option that only other algorithms have."""
+    own = options_of(find_algorithm(algorithm).config)
+    for name in _table(options):
+        owners = [a for a in algorithms().values() if name in options_of(a.config)]
+        if name not in own and owners:
+            shown = _shown(name, options_of(owners[0].config)[name][2])
+            names = ", ".join(owner.name for owner in owners)
+            raise UsageError(f"{shown} is not an option of algorithm {algorithm}, but of {names}")
+
+
+def _check_effect(options: Mapping[str, Any], given: Mapping[str, Any], algorithm: str) -> None:
+    """Raise UsageError for a command-line option that has no effect with the other options.
+
+    Args:
+        options: values of the command line.
+        given: values of the command line and the config file.
+        algorithm: name of the algorithm with the options in the table `agent`.
+    """
+    rho, agent = given.get("rho", TrainConfig.rho), find_algorithm(algorithm).config
+    for cls, values, others in (
+        (TrainConfig, options, given),
+        (agent, _table(options), _table(given)),
+    ):
+        for name in values:
+            if name not in options_of(cls):
+                continue
+            about = options_of(cls)[name][2]
+            shown = _shown(name, about)
+            if about.only == "online" and rho == 1.0:
+                raise UsageError(
+                    f"{shown} and --rho 1 exclude each other: such a run makes no env; --updates "
+                    "sets its number of updates"
+                )
+            if about.only == "offline" and rho != 1.0:
+                raise UsageError(
+                    f"{shown} and --rho {rho} exclude each other: updates follow env steps; "
+                    "--pretrain-updates sets the number of updates before them"
+                )
+            if about.void_if and others.get(about.void_if[0]) == about.void_if[1]:
+                other, value = about.void_if
+                raise UsageError(
+                    f"{shown} and {_shown(other, options_of(cls)[other][2])} {value} exclude each "
+                    "other: the option then has no effect"
+                )
+
+
+def _shown(name: str, about: Option) -> str:
+    return f"--{name.replace('_', '-')}" if about.main else f"--set agent.{name}"

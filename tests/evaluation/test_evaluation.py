@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from lunar_offline.agents.nn.action_spec import ActionSpec
+from lunar_offline.agents.nn.policies import make_policy
+from lunar_offline.envs.lander import DISCRETE
+from lunar_offline.errors import UsageError
+from lunar_offline.evaluation.evaluate import evaluate_policies, evaluate_policy
+from lunar_offline.evaluation.figures import evaluation_figure, training_figure
+from lunar_offline.evaluation.held_out_seeds import held_out_episodes
+from lunar_offline.evaluation.summary import summarize, window_means
+from lunar_offline.policies.acting import random_act
+from lunar_offline.policies.behavior import behavior_policy, check_policy_space
+from lunar_offline.policies.policy_file import save_policy
+from lunar_offline.seeding import Purpose, generator
+from lunar_offline.training.run_folder import RunFolder
+from lunar_offline.transitions import Episode
+
+
+def test_windows_by_hand() -> None:
+    assert window_means(np.array([1.0, 2.0, 3.0, 6.0]), 2).tolist() == [1.5, 2.5, 4.5]
+    assert window_means(np.array([1.0, 3.0]), 100).tolist() == [2.0]
+
+
+def episode(rewards: list[float], *, terminated: bool) -> Episode:
+    n = len(rewards)
+    flags = np.zeros((2, n), dtype=bool)
+    flags[0 if terminated else 1, -1] = True
+    observations = np.zeros((n + 1, 8), dtype=np.float32)
+    observations[0, 1] = 1.4  # shaping -140, bound 260
+    return Episode(observations, np.full(n, 2), np.array(rewards), flags[0], flags[1], seed=n)
+
+
+def test_a_summary_by_hand() -> None:
+    episodes = [
+        episode([120.0, 100.0], terminated=True),
+        episode([10.0, -100.0], terminated=True),
+        episode([5.0], terminated=False),
+    ]
+    s = summarize(episodes, DISCRETE)
+    assert s["returns"] == [220.0, -90.0, 5.0]
+    assert s["mean"] == pytest.approx(45.0)
+    assert s["outcomes"] == {"landed": 1, "crashed": 1, "truncated": 1}
+    assert s["crash_rate"] == pytest.approx(1 / 3)
+    assert s["success_rate"] == pytest.approx(1 / 3)
+    assert s["fuel"] == pytest.approx(0.3 * 5 / 3)
+    assert s["frames"] == pytest.approx(5 / 3)
+    assert s["regret_to_bound"] == pytest.approx(260.0 - 45.0, abs=1e-4)
+    assert s["seeds"] == [2, 2, 1]
+
+
+def test_held_out_seeds_are_fixed_and_apart_from_validation() -> None:
+    act = random_act(DISCRETE)
+    held_out = [e.seed for e in held_out_episodes(DISCRETE, act, 3)]
+    assert held_out == [e.seed for e in held_out_episodes(DISCRETE, act, 4)][:3]
+    validation = held_out_episodes(DISCRETE, act, 3, stream="validation")
+    assert not set(held_out) & {e.seed for e in validation}
+
+
+def test_figures_are_pictures(tmp_path) -> None:
+    evaluation_figure([200.0, 250.0, -20.0] * 50, tmp_path / "e.png")
+    training_figure([], [], tmp_path / "empty.png", title="nothing")
+    episodes, validations = [(0, -100.0), (1, 50.0)], [(2, 80.0)]
+    training_figure(episodes, validations, tmp_path / "t.png", title="run")
+    for name in ("e.png", "empty.png", "t.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
+    for name, seed in (("policy", 0), ("last", 1)):
+        policy = make_policy(ActionSpec(True, 4), 8, (8,), generator(seed, Purpose.INITIALIZATION))
+        save_policy(tmp_path / f"{name}.safetensors", policy, DISCRETE, (8,), {})
+    summary = evaluate_policies(RunFolder(tmp_path).policies(stochastic=True), 3)
+    assert len(summary["returns"]) == 3
+    assert summary["last"]["episodes"] == 3
+    assert summary["last"]["mean"] != summary["mean"]
+    (tmp_path / "last.safetensors").unlink()  # a run that has not finished
+    policies = RunFolder(tmp_path).policies()
+    assert policies.last is None
+    assert "last" not in evaluate_policies(policies, 3)
+    with pytest.raises(UsageError, match="discrete"):
+        check_policy_space(policies.best, "run", False)
+    with pytest.raises(UsageError, match="--episodes 0: at least one"):
+        evaluate_policy(policies.best, 0)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+def test_the_parts_of_the_regret_add_up(*, discrete: bool) -> None:
+    expert = behavior_policy("expert", discrete=discrete, stochastic=False)
+    summary = summarize(held_out_episodes(expert.env, expert.act, 6), expert.env)
+    parts = summary["regret_parts"]
+    assert sum(parts.values()) == pytest.approx(summary["regret_to_bound"], abs=1e-3)
+    assert parts["main_engine"] > parts["at_rest"] > 0.0
+    crashing = summarize(held_out_episodes(DISCRETE, random_act(DISCRETE), 3), DISCRETE)
+    assert crashing["regret_parts"]["not_landed"] == pytest.approx(crashing["regret_to_bound"])
