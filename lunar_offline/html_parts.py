@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 
-def section(title: str, said: str, *parts: str, grid: str = "", after: str = "") -> str:
+def section(title: str, lead: str, *parts: str, grid: str = "", after: str = "") -> str:
     """Return a section of a page.
 
     Args:
         title: heading.
-        said: sentence below the heading.
+        lead: sentence below the heading.
         *parts: HTML of the cells of a CSS grid.
         grid: further CSS classes of the grid.
         after: HTML that follows the grid.
     """
     inside = f'<div class="grid {grid}">{"".join(parts)}</div>{after}'
-    return f"<section><h2>{title}</h2><p>{said}</p>{inside}</section>"
+    return f"<section><h2>{title}</h2><p>{lead}</p>{inside}</section>"
 
 
 def table(

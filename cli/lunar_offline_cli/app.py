@@ -20,7 +20,7 @@ from lunar_offline_cli import (
     train,
     video,
 )
-from lunar_offline_cli.messages import say
+from lunar_offline_cli.messages import print_line
 
 app = typer.Typer(
     name="lunar-offline",
@@ -75,7 +75,7 @@ def _options(
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    say(f"lunar-offline: {message}")
+    print_line(f"lunar-offline: {message}")
     raise SystemExit(code)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from lunar_offline.errors import LunarOfflineError, UsageError
 from lunar_offline_cli import completion
-from lunar_offline_cli.messages import say
+from lunar_offline_cli.messages import print_line
 from lunar_offline_cli.options_from_config import (
     agent_options,
     as_table,
@@ -102,12 +102,12 @@ def _run(out: Path, resolved: Any, *, quiet: bool, as_json: bool) -> None:
             config, folder = resolved
             training = start(config, out, bars, folder=folder)
         for line in training.notes:
-            say(line)
+            print_line(line)
         try:
             training.train()
             summary = finish(training.run, bars, workers=usable_cores())
         except (KeyboardInterrupt, SystemExit):
-            say(f"stopped; {again}")
+            print_line(f"stopped; {again}")
             raise
         except OSError as error:
             named = f"{error.filename}: {error.strerror}" if error.filename else str(error)

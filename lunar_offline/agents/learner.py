@@ -124,11 +124,16 @@ class Batch(NamedTuple):
 
 
 class PolicyAverage:
-    """An exponential average of a policy's parameters (Polyak and Juditsky 1992).
+    """An exponential average of a policy's parameters (Polyak and Juditsky 1992), without bias.
+
+    After n updates, the policy of update i has the weight (1 - tau)^(n - i), divided by the sum of
+    these weights, as Adam corrects its moments (Kingma and Ba 2015, section 3). The initial
+    parameters have no weight; without the division they would keep (1 - tau)^n, which is 67% after
+    400 updates at tau 0.001.
 
     Args:
         policy: the policy to average.
-        tau: weight of the new parameters in each step; 1 disables averaging.
+        tau: share of the new parameters in each update in the long run; 1 is no average.
 
     Attributes:
         policy: the average; with tau 1, the given policy itself.
@@ -140,10 +145,11 @@ class PolicyAverage:
         if tau < 1.0:
             self.policy = copy.deepcopy(policy).requires_grad_(False)
 
-    def step(self) -> None:
-        """Move the average toward the policy by one update."""
+    def step(self, updates: int) -> None:
+        """Include the policy after `updates` updates, 1 for the first."""
         if self.policy is not self._source:
-            losses.lerp_(self.policy.net.flat, self._source.net.flat, self._tau)
+            share = self._tau / (1.0 - (1.0 - self._tau) ** updates)
+            losses.lerp_(self.policy.net.flat, self._source.net.flat, share)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         """Return the modules that a checkpoint must hold in addition to the policy."""
@@ -216,7 +222,7 @@ class Learner(ABC, Generic[ConfigT]):
         with torch.inference_mode(), precision.bf16_products() if self.bf16 else nullcontext():
             metrics = self._update(batch, online_episode)
             self.update_step += 1
-            self.average.step()
+            self.average.step(self.update_step)
         return metrics
 
     @abstractmethod

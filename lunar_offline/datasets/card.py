@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
-from lunar_offline.datasets.manifest import CITATION, LICENCE
+from lunar_offline.datasets.manifest import CITATION, LICENSE
 
 
 def make_again(dataset_id: str, recipe: Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def card(
     )
     ends = ", ".join(f"{count} {name}" for name, count in statistics.outcomes.items())
     return f"""---
-license: {LICENCE.lower()}
+license: {LICENSE.lower()}
 task_categories: [reinforcement-learning]
 tags: [offline-rl, minari, gymnasium, {recipe["env_id"]}]
 ---
@@ -63,5 +63,5 @@ This command recorded the dataset, and reproduces it with the same bytes:
 ```
 
 `manifest.json` holds the sha256 of every file, the behavior policy's sha256, versions and
-statistics. License: {LICENCE}. Cite: {CITATION}
+statistics. License: {LICENSE}. Cite: {CITATION}
 """

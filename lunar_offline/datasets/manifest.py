@@ -16,7 +16,7 @@ from lunar_offline.storage.untrusted_files import files_below, open_regular, rea
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-LICENCE = "MIT"
+LICENSE = "MIT"
 CITATION = (
     "Enhancing Lunar Lander Performance with Offline-online combined CQL-SAC Approaches; "
     "recorded by lunar_offline."
@@ -54,7 +54,7 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    manifest = {"files": files, "licence": LICENCE, "citation": CITATION, **about}
+    manifest = {"files": files, "licence": LICENSE, "citation": CITATION, **about}
     write_atomic(folder / MANIFEST, manifest_text(manifest))
 
 

@@ -118,10 +118,10 @@ def _nested(values: dict[str, Any], key: str) -> dict[str, Any]:
     return nested
 
 
-def _same_space(told: dict[str, Any], space: spaces.Box | spaces.Discrete) -> bool:
+def _same_space(stated: dict[str, Any], space: spaces.Box | spaces.Discrete) -> bool:
     if isinstance(space, spaces.Discrete):
         ours = {"type": "Discrete", "dtype": "int64", "n": int(space.n), "start": int(space.start)}
-        return {"dtype": "int64", "start": 0} | told == ours
+        return {"dtype": "int64", "start": 0} | stated == ours
     ours = {
         "type": "Box",
         "dtype": str(space.dtype),
@@ -129,7 +129,7 @@ def _same_space(told: dict[str, Any], space: spaces.Box | spaces.Discrete) -> bo
         "low": space.low.tolist(),
         "high": space.high.tolist(),
     }
-    return told == ours
+    return stated == ours
 
 
 def space_as_json(space: spaces.Box | spaces.Discrete) -> str:

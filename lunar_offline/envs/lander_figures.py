@@ -114,13 +114,13 @@ def _tracks(
         episode = episodes[ranked[rank]]
         level = rank * svg.LEVELS // len(ranked)
         how = outcomes[ranked[rank]]
-        told = (
+        title = (
             f"episode {ranked[rank]}: return {svg.number(episode.episode_return, 1)}, "
             f"{len(episode)} steps, {how}"
         )
         points = thin(episode.observations[:, :2].astype(np.float64))
         path = svg.polyline(x, y, points)
-        paths.append(f'<path class="t{level}" d="{path}"><title>{told}</title></path>')
+        paths.append(f'<path class="t{level}" d="{path}"><title>{title}</title></path>')
         if how != "landed":
             across, up = 100 * x.at(points[-1, :1])[0], 100 - 100 * y.at(points[-1, 1:])[0]
             if 0 <= across <= 100 and 0 <= up <= 100:

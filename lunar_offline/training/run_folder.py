@@ -102,8 +102,8 @@ class RunFolder:
         try:
             return TrainConfig.from_dict(read_toml(source), source=str(source))
         except UsageError as error:
-            said = str(error).removeprefix(f"{source}: ")
-            raise RefusedError(f"{source}: {said}") from None
+            reason = str(error).removeprefix(f"{source}: ")
+            raise RefusedError(f"{source}: {reason}") from None
 
     def policies(self, *, env: EnvInfo | None = None, stochastic: bool = False) -> RunPolicies:
         """Load the best policy and, of a finished run, the last policy.

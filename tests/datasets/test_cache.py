@@ -121,7 +121,7 @@ def test_a_reader_that_breaks_is_a_refusal(
     with pytest.raises(RefusedError, match=r"crashed the process that read it \(signal 11\)"):
         read_dataset(random_dataset)
     monkeypatch.setattr(sandbox, "START", "import time; time.sleep(60)")
-    monkeypatch.setattr(sandbox, "PATIENCE", 0.05)
+    monkeypatch.setattr(sandbox, "WALL_FACTOR", 0.05)
     with pytest.raises(RefusedError, match=r"takes more than .* s to read"):
         read_dataset(random_dataset)
     assert not any((datasets_root() / FOLDER / "cache").iterdir())

@@ -125,7 +125,7 @@ def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
     facts = (
         ("Environment", _text(env.env_id), ""),
         ("Actions", f"{space}: {', '.join(names)}", ""),
-        ("Behavior policy", _behaviour_policy(metadata), ""),
+        ("Behavior policy", _behavior_policy(metadata), ""),
         ("License", _text(licence), ""),
         (f"sha256 of {data}", f"<code>{dataset.sha256}</code>", "wide"),
     )
@@ -147,7 +147,7 @@ def _unlinked(description: Any) -> str:
     return re.sub(r"\[([^\[\]]*)\]\(https?://[^()\s]*\)", r"\1", text)
 
 
-def _behaviour_policy(metadata: Mapping[str, Any]) -> str:
+def _behavior_policy(metadata: Mapping[str, Any]) -> str:
     ours = metadata.get(METADATA_KEY)
     recipe = ours.get("recipe") if isinstance(ours, dict) else None
     sources = recipe.get("sources") if isinstance(recipe, dict) else None
@@ -157,12 +157,12 @@ def _behaviour_policy(metadata: Mapping[str, Any]) -> str:
         if isinstance(source, dict)
     ]
     algorithm = metadata.get("algorithm_name")
-    return ", ".join(_text(said) for said in (*named, algorithm) if said) or NOT_STATED
+    return ", ".join(_text(name) for name in (*named, algorithm) if name) or NOT_STATED
 
 
 def _provenance(dataset: Dataset) -> str:
     metadata = dataset.metadata
-    told = [
+    stated = [
         (name, metadata[key])
         for name, key in (
             ("author", "author"),
@@ -178,12 +178,12 @@ def _provenance(dataset: Dataset) -> str:
     ours = metadata.get(METADATA_KEY)
     for part in ("recipe", "provenance"):
         inside = ours.get(part) if isinstance(ours, dict) else None
-        told += list(inside.items())[:MOST_ROWS] if isinstance(inside, dict) else []
+        stated += list(inside.items())[:MOST_ROWS] if isinstance(inside, dict) else []
     seeded = sum(seed is not None for seed in dataset.seeds)
-    told.append(("episodes with a seed", f"{seeded:,} of {len(dataset.seeds):,}"))
+    stated.append(("episodes with a seed", f"{seeded:,} of {len(dataset.seeds):,}"))
     rows = "".join(
         f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>'
-        for name, value in told
+        for name, value in stated
     )
     table = f'<div class="card"><table class="pairs"><tbody>{rows}</tbody></table></div>'
     return html_parts.section("Provenance", "As stated by the dataset; not checked.", table)

@@ -84,7 +84,7 @@ class _Reader:
         group = self._open(root, episodes, f"episode_{index}".encode(), h5g.GroupID)
         links = _links(group)
         for name in sorted(links.keys() - NAMES):
-            raise ValueError(f"holds {_said(name)!r}, which Minari never writes")
+            raise ValueError(f"holds {_shown_name(name)!r}, which Minari never writes")
         if self._integer(group, b"id") != index:
             raise ValueError(f"its attribute id is not {index}")
         fields = [self._field(group, links, field) for field in FIELDS]
@@ -96,17 +96,17 @@ class _Reader:
     def _open(self, group: Any, links: Links, name: bytes, kinds: Any) -> Any:
         """Open a member once, and by a hard link, because others can point outside the file."""
         if name not in links:
-            raise ValueError(f"{_said(name)} is missing")
+            raise ValueError(f"{_shown_name(name)} is missing")
         kind, address = links[name]
         if kind != h5l.TYPE_HARD:
-            raise ValueError(f"{_said(name)} is a soft or external link")
+            raise ValueError(f"{_shown_name(name)} is a soft or external link")
         if address in self._seen:
-            raise ValueError(f"{_said(name)} is linked more than once")
+            raise ValueError(f"{_shown_name(name)} is linked more than once")
         self._seen.add(address)
         member = h5o.open(group, name)
         if not isinstance(member, kinds):
             raise ValueError(
-                f"{_said(name)} is not {'a group' if kinds is h5g.GroupID else 'an array'}"
+                f"{_shown_name(name)} is not {'a group' if kinds is h5g.GroupID else 'an array'}"
             )
         return member
 
@@ -175,7 +175,7 @@ class _Reader:
         """Check that nothing in the infos, which are not read, points outside the file."""
         member = self._open(group, links, name, (h5g.GroupID, h5d.DatasetID))
         if isinstance(member, h5d.DatasetID):
-            _check_storage(member, _said(name))
+            _check_storage(member, _shown_name(name))
             return
         inside = _links(member)
         for inner in inside:
@@ -183,21 +183,21 @@ class _Reader:
 
     def _integer(self, group: Any, name: bytes) -> int:
         """Return the value of an attribute that must be one non-negative integer."""
-        said = name.decode()
+        shown = name.decode()
         if not h5a.exists(group, name):
-            raise ValueError(f"its attribute {said} is missing")
+            raise ValueError(f"its attribute {shown} is missing")
         attribute = h5a.open(group, name)
         dtype, memory = self._dtype(attribute)
         if attribute.shape != () or dtype.kind not in "iu" or dtype.itemsize > 8 or dtype.metadata:
-            raise ValueError(f"its attribute {said} is not one integer")
+            raise ValueError(f"its attribute {shown} is not one integer")
         value = np.empty((), dtype)
         attribute.read(value, memory)
         if value < 0:
-            raise ValueError(f"its attribute {said} is negative")
+            raise ValueError(f"its attribute {shown} is negative")
         return int(value)
 
 
-def _said(name: bytes) -> str:
+def _shown_name(name: bytes) -> str:
     return name.decode(errors="replace")[:40]
 
 

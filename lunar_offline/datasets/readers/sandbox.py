@@ -15,7 +15,7 @@ COPIES = 4  # of an episode's rows in memory, while they are checked and written
 MOST_COPIED = 1 << 30
 BYTES_PER_SECOND = 10 << 20
 EPISODES_PER_SECOND = 200
-PATIENCE = 5  # times the CPU seconds, on a busy machine
+WALL_FACTOR = 5  # times the CPU seconds, on a busy machine
 # os._exit skips the cleanup of HDF5 and Arrow, which may crash after the answer.
 START = "import os; from lunar_offline.datasets.readers.conversion import main; main(); os._exit(0)"
 
@@ -55,7 +55,7 @@ def convert(request: Request) -> None:
 
 def _answer(request: Request) -> tuple[int, str]:
     """Return the exit status and the output of the child process."""
-    patience = PATIENCE * request.seconds
+    wall_seconds = WALL_FACTOR * request.seconds
     with subprocess.Popen(
         [sys.executable, "-P", "-c", START],
         stdin=subprocess.PIPE,
@@ -66,9 +66,9 @@ def _answer(request: Request) -> tuple[int, str]:
         text=True,
     ) as child:
         try:
-            text, _ = child.communicate(json.dumps(request._asdict()), timeout=patience)
+            text, _ = child.communicate(json.dumps(request._asdict()), timeout=wall_seconds)
         except subprocess.TimeoutExpired:
-            raise RefusedError(f"takes more than {patience} s to read") from None
+            raise RefusedError(f"takes more than {wall_seconds} s to read") from None
         finally:
             child.kill()
     return child.returncode, text
