@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lunar_offline.agents.learner import Batch, Learner
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import finish, start
+from lunar_offline.training.start_or_resume import finish, start
 
 SEEDS = range(10)
 OPTIONS = {"rho": 0.6, "online_episodes": 20, "evaluation_episodes": 200, "precision": "fp32"}

@@ -26,8 +26,8 @@ from lunar_offline.datasets.cache import FlatWriter, open_flat
 from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.envs.registry import find_env
 from lunar_offline.seeding import Purpose, Stream
+from lunar_offline.training.mixed_sampler import MixedSampler
 from lunar_offline.training.replay_buffer import ReplayBuffer
-from lunar_offline.training.rho_mixing import MixedSampler
 from lunar_offline.transitions import Transitions
 
 SIZES = (200_000, 2_000_000, 20_000_000)

@@ -26,9 +26,9 @@ from lunar_offline.agents.nn.policies import act
 from lunar_offline.agents.registry import make_learner
 from lunar_offline.envs.registry import find_env
 from lunar_offline.seeding import Purpose, generator
+from lunar_offline.training.mixed_sampler import MixedSampler
 from lunar_offline.training.replay_buffer import ReplayBuffer
 from lunar_offline.training.rho import split_batch
-from lunar_offline.training.rho_mixing import MixedSampler
 
 KINDS = {
     "matrix products": ("mm", "addmm"),

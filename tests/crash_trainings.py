@@ -15,7 +15,8 @@ from crash_commands import WHOLE, Command, report
 import lunar_offline.process_pool
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.evaluation import evaluate as judge
-from lunar_offline.training import loop, start
+from lunar_offline.training import loop
+from lunar_offline.training import start_or_resume as start
 
 CONFIG = """
 pretrain_updates = 40

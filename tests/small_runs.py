@@ -5,7 +5,7 @@ from typing import Any
 
 from lunar_offline.training.loop import Training
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import start
+from lunar_offline.training.start_or_resume import start
 
 SMALL = {
     "pretrain_updates": 20,

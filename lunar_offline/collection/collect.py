@@ -21,8 +21,8 @@ from lunar_offline.datasets.publish import publish
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.provenance import platform_line
-from lunar_offline.training.recording import recording_recipe
-from lunar_offline.training.start import resume, start
+from lunar_offline.training.record_episodes import recording_recipe
+from lunar_offline.training.start_or_resume import resume, start
 from lunar_offline.transitions import Episode
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from lunar_offline.envs import DEFAULT_ENV, lander_figures
+from lunar_offline.envs import DEFAULT_ENV, lander_plots
 from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
 from lunar_offline.transitions import Episode
 
@@ -169,7 +169,7 @@ def _lander(action_space: spaces.Discrete | spaces.Box, **differences: Any) -> E
         flag_labels=dict.fromkeys(OBSERVATIONS[6:], ("in the air", "on the ground")),
         requirements=("gymnasium[box2d]", "box2d"),
         url="https://gymnasium.farama.org/environments/box2d/lunar_lander/",
-        episodes_section=lander_figures.landings,
+        episodes_section=lander_plots.landings,
         **differences,
     )
 
@@ -185,6 +185,6 @@ CONTINUOUS = _lander(
     kwargs={"continuous": True},
     reference_scores=CONTINUOUS_REFERENCE,
     action_names=CONTINUOUS_ACTIONS,
-    actions_section=lander_figures.throttles,
+    actions_section=lander_plots.throttles,
 )
 ENVS = (DISCRETE, CONTINUOUS)

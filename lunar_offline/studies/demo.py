@@ -12,7 +12,7 @@ from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.video import film_run
 from lunar_offline.progress import Observer
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import finish, start
+from lunar_offline.training.start_or_resume import finish, start
 
 DATASET = "lunar-demo-v0"
 EPISODES = 150

@@ -24,7 +24,7 @@ from lunar_offline.storage.strict_toml import merge
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import finish, resume, start
+from lunar_offline.training.start_or_resume import finish, resume, start
 
 EVALUATION_EPISODES = 1_000
 TAIL_BYTES = 1 << 16

@@ -15,7 +15,7 @@ from lunar_offline.agents.nn.state_tensors import load_state, named_state
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.storage.tensor_file import Spec, spec_of
 from lunar_offline.training.config import TrainConfig
-from lunar_offline.training.rho_mixing import MixedSampler
+from lunar_offline.training.mixed_sampler import MixedSampler
 from lunar_offline.transitions import Transitions
 
 REFRESH_EVERY = 1_000

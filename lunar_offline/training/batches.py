@@ -15,9 +15,9 @@ from lunar_offline.seeding import Purpose, Stream
 from lunar_offline.storage.tensor_file import Spec
 from lunar_offline.training.balanced_replay import BalancedReplay, balanced_spec
 from lunar_offline.training.config import TrainConfig
+from lunar_offline.training.mixed_sampler import MixedSampler, SharedBufferSampler
 from lunar_offline.training.replay_buffer import ReplayBuffer
 from lunar_offline.training.rho import buffer_mode_episodes, split_batch
-from lunar_offline.training.rho_mixing import MixedSampler, SharedBufferSampler
 from lunar_offline.transitions import Transitions
 
 

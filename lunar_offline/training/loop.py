@@ -30,7 +30,7 @@ from lunar_offline.training.metrics import (
     IntervalRecord,
     ValidationRecord,
 )
-from lunar_offline.training.recording import publish_recording, recording
+from lunar_offline.training.record_episodes import publish_recording, recording
 from lunar_offline.training.run_folder import RunFolder
 from lunar_offline.transitions import Episode, Transitions
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lunar_offline.envs import lander
-from lunar_offline.envs.lander_figures import GROUND
+from lunar_offline.envs.lander_plots import GROUND
 from lunar_offline.transitions import Episode
 
 

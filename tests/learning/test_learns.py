@@ -6,7 +6,7 @@ import pytest
 
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import finish, start
+from lunar_offline.training.start_or_resume import finish, start
 
 pytestmark = pytest.mark.slow
 

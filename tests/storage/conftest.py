@@ -13,7 +13,7 @@ from lunar_offline_cli.app import main
 from small_runs import TINY
 
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import start
+from lunar_offline.training.start_or_resume import start
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from hostile_tensors import ANY, Case, counter, edit, mutated, names, replace, r
 
 from lunar_offline.errors import RefusedError
 from lunar_offline.training.make_learner import checkpoint_spec, learner_of
-from lunar_offline.training.start import resume
+from lunar_offline.training.start_or_resume import resume
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "300"))
 NAN, TWO = struct.pack("<f", float("nan")), b"\2"

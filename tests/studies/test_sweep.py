@@ -18,7 +18,7 @@ from lunar_offline.training.metrics import (
     ValidationRecord,
 )
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import finish, start
+from lunar_offline.training.start_or_resume import finish, start
 from lunar_offline.training.trackers import JSONLines
 
 SMALL = {

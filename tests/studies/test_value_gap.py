@@ -29,7 +29,7 @@ from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.divergence import check_divergence
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import start
+from lunar_offline.training.start_or_resume import start
 from lunar_offline.transitions import Episode
 
 TINY = {"updates": 20, "batch_size": 32, "rho": 1.0, "agent": {"hidden": [16]}}

@@ -11,7 +11,7 @@ from lunar_offline_cli.app import main
 from small_runs import TINY
 
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start import finish, start
+from lunar_offline.training.start_or_resume import finish, start
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.training.metrics import IntervalRecord
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import finish, resume, start
+from lunar_offline.training.start_or_resume import finish, resume, start
 
 INTERVAL = '{"kind": "interval", "update_step": 1, "env_step": 0, "updates_per_s": 1.0, "x": %s}'
 DAMAGE: list[tuple[str, Make | None, str]] = [

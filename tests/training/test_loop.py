@@ -9,8 +9,8 @@ from small_runs import begin, policy_bytes
 from lunar_offline.envs.lander import OUTCOMES
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.training.metrics import EpisodeRecord, ValidationRecord
-from lunar_offline.training.rho_mixing import MixedSampler
-from lunar_offline.training.start import finish
+from lunar_offline.training.mixed_sampler import MixedSampler
+from lunar_offline.training.start_or_resume import finish
 
 
 def test_a_mixed_run_leaves_its_record(random_dataset: str, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_online_sac_needs_no_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discrete: bool
 ) -> None:
     monkeypatch.setattr(
-        "lunar_offline.training.start.read_folder", lambda *_: pytest.fail("dataset read")
+        "lunar_offline.training.start_or_resume.read_folder", lambda *_: pytest.fail("dataset read")
     )
     training = begin(
         tmp_path / "run", rho=0.0, discrete=discrete, pretrain_updates=0, random_steps=20

@@ -12,7 +12,7 @@ from lunar_offline.evaluation.evaluate import evaluate_policies
 from lunar_offline.policies.behavior import behavior_policy
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import finish, resume, start
+from lunar_offline.training.start_or_resume import finish, resume, start
 
 SMALL = {
     "pretrain_updates": 20,

@@ -11,7 +11,7 @@ from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.evaluate import evaluate_policies
 from lunar_offline.training.loop import Training
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import resume
+from lunar_offline.training.start_or_resume import resume
 
 
 def records(run: Path) -> list[dict[str, Any]]:

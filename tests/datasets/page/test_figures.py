@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lunar_offline import svg
-from lunar_offline.envs import lander_figures
+from lunar_offline.envs import lander_plots
 from lunar_offline.envs.registry import find_env
 from lunar_offline.transitions import Episode
 
@@ -68,7 +68,7 @@ def test_a_density_draws_each_cell_with_points_once() -> None:
 
 def test_a_thinned_track_keeps_its_ends_and_turns() -> None:
     hovering = np.repeat([[0.0, 0.0], [0.0, 0.5], [0.4, 0.5]], 100, axis=0)
-    assert lander_figures.thin(hovering).tolist() == [
+    assert lander_plots.thin(hovering).tolist() == [
         [0.0, 0.0],
         [0.0, 0.5],
         [0.4, 0.5],
@@ -79,10 +79,10 @@ def test_a_thinned_track_keeps_its_ends_and_turns() -> None:
 def test_tracks_are_chosen_evenly_by_return(
     monkeypatch: pytest.MonkeyPatch, random_episodes
 ) -> None:
-    monkeypatch.setattr(lander_figures, "MOST_TRACKS", 3)
+    monkeypatch.setattr(lander_plots, "MOST_TRACKS", 3)
     episodes: list[Episode] = random_episodes[True]
     outcome = find_env(discrete=True).outcome
-    html = lander_figures.landings(episodes, [outcome(e) for e in episodes])
+    html = lander_plots.landings(episodes, [outcome(e) for e in episodes])
     drawn = [int(n) for n in re.findall(r"<title>episode (\d+): return", html)]
     ranked = np.argsort([e.episode_return for e in episodes])
     # best first, the poorest on top of all

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from lunar_offline.errors import UsageError
 from lunar_offline.seeding import Purpose, generator
+from lunar_offline.training.mixed_sampler import MixedSampler, SharedBufferSampler
 from lunar_offline.training.replay_buffer import ReplayBuffer
 from lunar_offline.training.rho import buffer_mode_episodes, split_batch
-from lunar_offline.training.rho_mixing import MixedSampler, SharedBufferSampler
 from lunar_offline.transitions import Transitions, transition_dtype
 
 DTYPE = transition_dtype((8,), (), np.int64)

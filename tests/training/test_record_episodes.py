@@ -15,7 +15,7 @@ from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.metrics import EpisodeRecord
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start import resume, start
+from lunar_offline.training.start_or_resume import resume, start
 
 TRAIN = {
     "rho": 0.0,

@@ -14,7 +14,7 @@ from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.loop import Training
 from lunar_offline.training.make_learner import checkpoint_spec
 from lunar_offline.training.metrics import EpisodeRecord, ValidationRecord
-from lunar_offline.training.recording import check_recording
+from lunar_offline.training.record_episodes import check_recording
 from lunar_offline.training.run_folder import RunFolder
 
 
