@@ -69,6 +69,8 @@ class Option:
             below rho 1; empty otherwise.
         void_if: another option of the same table and the value of it that leaves this one without
             effect.
+        implies: another option of the same table, and the value that it gets with this one.
+        swept: whether `sweep` has it as `--name` too, with a list of values; `main` then as well.
         completes: the kind of names that shell completion offers, such as `datasets` or `runs`.
         check: is called with the value; raises ValueError for a wrong one, with a message that
             continues the option's name.
@@ -85,6 +87,8 @@ class Option:
     panel: str = "Learning"
     only: str = ""
     void_if: tuple[str, Any] | None = None
+    implies: tuple[str, Any] | None = None
+    swept: bool = False
     completes: str = ""
     check: Callable[[Any], None] | None = None
     presets: Mapping[str, Any] = field(default_factory=dict)
@@ -102,6 +106,7 @@ def option(default: T, help: str, *, best: Any = UNSET, paper: Any = UNSET, **ab
     """
     presets = {"best": best, "paper": paper}
     known = {name: value for name, value in presets.items() if value is not UNSET}
+    about["main"] = about.get("main", False) or about.get("swept", False)
     metadata = {"option": Option(help, presets=known, **about)}
     return field(default=default, metadata=metadata)
 

@@ -39,6 +39,18 @@ def agent_options() -> Flags:
     return found
 
 
+def swept(flags: Flags) -> Flags:
+    """Return those of the options that `sweep` has by name."""
+    return {name: found for name, found in flags.items() if found[2].swept}
+
+
+def implied(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the algorithm's options that follow from those that the user gave."""
+    flags = agent_options()
+    pairs = [flags[name][2].implies for name in given if name in flags]
+    return dict(pair for pair in pairs if pair is not None)
+
+
 def shown_default(default: Any, about: Option, preset: str = "best") -> str:
     """Return the default of an option under a preset, as `--help` shows it.
 

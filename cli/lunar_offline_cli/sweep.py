@@ -11,13 +11,11 @@ from lunar_offline_cli.options_from_config import (
     parse_setting,
     parse_value,
     run_options,
+    swept,
     with_options,
 )
 from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
 from lunar_offline_cli.stats import stats
-
-NAMES = ("dataset", "rho", "algorithm")
-AGENT_NAMES = ("penalty",)
 
 
 def _axis(key: str, text: str) -> dict[str, list[Any]]:
@@ -26,11 +24,7 @@ def _axis(key: str, text: str) -> dict[str, list[Any]]:
     return {key: [parse_value(part) for part in text.split(",")]}
 
 
-@with_options(
-    {name: run_options()[name] for name in NAMES},
-    {name: agent_options()[name] for name in AGENT_NAMES},
-    as_lists=True,
-)
+@with_options(swept(run_options()), swept(agent_options()), as_lists=True)
 def sweep(
     *,
     given: dict[str, Any],
@@ -71,7 +65,7 @@ def sweep(
 
     axes: dict[str, list[Any]] = {}
     for name, text in given.items():
-        axes |= _axis(f"agent.{name}" if name in AGENT_NAMES else name, text)
+        axes |= _axis(name if name in run_options() else f"agent.{name}", text)
     for setting in settings or []:
         axes |= _axis(*parse_setting(setting))
     planned = plan(out, axes, seeds, file=read_toml(config) if config else {}, discrete=discrete)

@@ -14,6 +14,7 @@ from lunar_offline_cli.options_from_config import (
     agent_options,
     as_table,
     flag,
+    implied,
     run_options,
     settings_table,
     with_options,
@@ -76,9 +77,8 @@ def train(
     from lunar_offline.training.resolve_config import resolve_run
 
     file = read_toml(config) if config else {}
-    options = merge(settings_table(settings or []), as_table(given))
-    if "lagrange_threshold" in given:
-        options["agent"].setdefault("lagrange", True)
+    options = merge({"agent": implied(given)}, settings_table(settings or []))
+    options = merge(options, as_table(given))
     resolved = resolve_run(discrete=discrete, file=file, options=options)
     if out is None:
         chosen = resolved[0]

@@ -26,7 +26,7 @@ class ConservativeConfig(ValueConfig):
         "cql-h",
         "Penalty on the critics: cql-h, cql-rho, eq1 (Eq. 14, without a data term) or none.",
         choices=PENALTIES,
-        main=True,
+        swept=True,
         best=lambda run: "none" if run.online else "cql-h",
         paper=lambda run: "none" if run.online else "cql-h",
     )
@@ -72,6 +72,7 @@ class ConservativeConfig(ValueConfig):
         1.0,
         "Learn the penalty's weight so that the gap of each critic stays at this value.",
         main=True,
+        implies=("lagrange", True),
     )
 
     def weight_at(self, online_episode: int | None) -> float:

@@ -41,7 +41,11 @@ class TrainConfig:
     """
 
     dataset: str = option(
-        "", "Minari dataset id; none at rho 0.", main=True, panel=DATA, completes="datasets"
+        "",
+        "Minari dataset id; none at rho 0.",
+        swept=True,
+        panel=DATA,
+        completes="datasets",
     )
     dataset_sha256: str = option(
         "", "Required sha256 of the dataset's data; empty accepts any.", panel=DATA
@@ -58,7 +62,7 @@ class TrainConfig:
         "Offline fraction of every batch: 0 is online SAC, 1 makes no env.",
         at_least=0.0,
         at_most=1.0,
-        main=True,
+        swept=True,
         panel=DATA,
     )
     rho_mode: str = option(
@@ -69,7 +73,7 @@ class TrainConfig:
         main=True,
         panel=DATA,
     )
-    algorithm: str = option("cql-sac", "Learning algorithm.", main=True, completes="algorithms")
+    algorithm: str = option("cql-sac", "Learning algorithm.", swept=True, completes="algorithms")
     pretrain_updates: int = option(
         15_000,
         "Offline updates before the first online episode.",
