@@ -58,10 +58,16 @@ def _check_plain(values: dict[str, Any]) -> None:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over`; tables are merged key by key."""
+    """Return `base` with the values of `over`; tables are merged key by key.
+
+    Raises:
+        UsageError: `over` has a table where `base` has a plain value.
+    """
     merged = dict(base)
     for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+        if isinstance(value, Mapping) and key in merged:
+            if not isinstance(merged[key], Mapping):
+                raise UsageError(f"{key} is not a table")
             merged[key] = merge(merged[key], value)
         else:
             merged[key] = value

@@ -141,6 +141,8 @@ def test_an_algorithm_refuses_what_it_cannot_do(values: dict, reason: str) -> No
 def test_merge_goes_into_tables() -> None:
     merged = merge({"a": 1, "agent": {"x": 1, "y": 2}}, {"agent": {"y": 3}})
     assert merged == {"a": 1, "agent": {"x": 1, "y": 3}}
+    with pytest.raises(UsageError, match="agent is not a table"):  # it would be lost in silence
+        merge({"agent": 3}, {"agent": {}})
 
 
 def test_toml_files(tmp_path: Path) -> None:
