@@ -168,7 +168,7 @@ def _check_number(value: float, about: Option) -> None:
         raise ValueError(f"{shown} is above {about.at_most}")
 
 
-def check_types(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def typed_values(cls: type, values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Check keys and types of values against the fields of a dataclass, and return the values.
 
     An integer is converted where a float is expected, and a list where a tuple is expected. Values

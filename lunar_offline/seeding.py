@@ -37,11 +37,10 @@ class Purpose(IntEnum):
     DENSITY = 15
 
 
-def check_seed(seed: int) -> int:
-    """Return `seed`, or raise UsageError unless 0 <= seed < 2**63."""
+def check_seed(seed: int) -> None:
+    """Raise UsageError unless 0 <= seed < 2**63."""
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed {seed} is outside 0 .. 2**63 - 1")
-    return seed
 
 
 def generator(seed: int, purpose: Purpose, counter: int = 0) -> np.random.Generator:
@@ -52,7 +51,8 @@ def generator(seed: int, purpose: Purpose, counter: int = 0) -> np.random.Genera
     """
     import numpy as np  # a slow import, which the command line's help does without
 
-    key = np.array([check_seed(seed), int(purpose)], dtype=np.uint64)
+    check_seed(seed)
+    key = np.array([seed, int(purpose)], dtype=np.uint64)
     position = np.array([0, counter, 0, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=position))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lunar_offline.datasets.ids import parse_id
 from lunar_offline.errors import UsageError
-from lunar_offline.options import check_sha256, check_types
+from lunar_offline.options import check_sha256, typed_values
 from lunar_offline.seeding import check_seed
 from lunar_offline.storage.package_data import package_data
 from lunar_offline.storage.strict_toml import read_toml
@@ -22,7 +22,7 @@ def _list_of(kind: type, value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(member, kind) for member in value)
 
 
-# keys of other than plain types, which `check_types` does not check
+# keys of other than plain types, which `typed_values` does not check
 SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "also": (partial(_list_of, str), "a list of ids"),
     "sources": (partial(_list_of, dict), "a list of tables"),
@@ -104,14 +104,14 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         UsageError: the file is missing or not valid TOML, or has an unknown key or a wrong value.
     """
-    values = check_types(Recipe, read_toml(path), str(path))
+    values = typed_values(Recipe, read_toml(path), str(path))
     for key, (right, what) in SHAPES.items():
         if key in values and not right(values[key]):
             raise UsageError(f"{path}: {key} is not {what}: {values[key]!r:.80}")
     if "dataset" not in values:
         raise UsageError(f"{path}: has no dataset")
     sources = [
-        check_types(Source, source, f"{path} [[sources]]") for source in values.pop("sources", [])
+        typed_values(Source, source, f"{path} [[sources]]") for source in values.pop("sources", [])
     ]
     try:
         return Recipe(**values, sources=tuple(Source(**source) for source in sources))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lunar_offline.datasets.ids import check_exists
+from lunar_offline.datasets.ids import existing_folder
 from lunar_offline.datasets.manifest import MANIFEST, read_manifest
 from lunar_offline.datasets.metadata import Metadata, read_metadata
 from lunar_offline.envs.env_info import EnvInfo
@@ -62,6 +62,6 @@ def open_folder(dataset_id: str, env: EnvInfo | None = None) -> DatasetFolder:
         UsageError: the id is malformed, or the dataset does not exist.
         RefusedError: the metadata do not match the id and env, or the manifest is damaged.
     """
-    path = check_exists(dataset_id)
+    path = existing_folder(dataset_id)
     metadata = read_metadata(path, dataset_id, env)
     return DatasetFolder(dataset_id, path, metadata, read_manifest(path))

@@ -89,7 +89,7 @@ def check_free(dataset_id: str) -> None:
         )
 
 
-def check_exists(dataset_id: str) -> Path:
+def existing_folder(dataset_id: str) -> Path:
     """Return the folder of an existing dataset.
 
     Raises:

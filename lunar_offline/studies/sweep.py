@@ -17,7 +17,7 @@ from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.registry import find_env, registered_envs
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.evaluation.evaluate import check_folder
-from lunar_offline.options import check_types
+from lunar_offline.options import typed_values
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.strict_json import parse_json
 from lunar_offline.storage.strict_toml import merge
@@ -130,7 +130,7 @@ def plan(
         options = merge({"evaluation_episodes": EVALUATION_EPISODES}, file)
         for key, value in point.items():
             options = merge(options, _nested(key, value))
-        options = check_types(TrainConfig, options, "config")
+        options = typed_values(TrainConfig, options, "config")
         space = discrete
         if options.get("rho", TrainConfig.rho) == 0.0 and options.get("dataset"):
             folder = open_folder(options.pop("dataset"), _named_env(options))

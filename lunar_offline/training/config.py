@@ -15,9 +15,9 @@ from lunar_offline.options import (
     RunKind,
     check_ranges,
     check_sha256,
-    check_types,
     option,
     preset_values,
+    typed_values,
 )
 from lunar_offline.seeding import check_seed
 from lunar_offline.training.rho import buffer_mode_episodes, split_batch
@@ -265,12 +265,12 @@ class TrainConfig:
         Raises:
             UsageError: a key is unknown, or a value is invalid.
         """
-        plain = check_types(cls, values, source)
+        plain = typed_values(cls, values, source)
         table = plain.pop("agent", {})
         if not isinstance(table, Mapping):
             raise UsageError(f"{source}: agent is not a table")
         config = find_algorithm(plain.get("algorithm", cls.algorithm)).config
-        return cls(**plain, agent=config(**check_types(config, table, f"{source} [agent]")))
+        return cls(**plain, agent=config(**typed_values(config, table, f"{source} [agent]")))
 
 
 def run_preset(preset: str, algorithm: str, kind: RunKind) -> dict[str, Any]:

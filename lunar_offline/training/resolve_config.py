@@ -7,7 +7,7 @@ from lunar_offline.agents.registry import algorithms, find_algorithm
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
 from lunar_offline.envs.registry import check_action_space, find_env, registered_envs
 from lunar_offline.errors import UsageError
-from lunar_offline.options import Option, RunKind, check_types, options_of
+from lunar_offline.options import Option, RunKind, options_of, typed_values
 from lunar_offline.storage.strict_toml import merge
 from lunar_offline.training.config import TrainConfig, run_preset
 
@@ -40,10 +40,10 @@ def resolve_run(
         UsageError: options contradict each other, or the dataset has another action space.
         RefusedError: the metadata of the dataset are invalid.
     """
-    given = check_types(TrainConfig, merge(file, options), "config")  # checked before any use
+    given = typed_values(TrainConfig, merge(file, options), "config")  # checked before any use
     algorithm = given.get("algorithm", TrainConfig.algorithm)
     _check_known(options, algorithm)
-    check_types(find_algorithm(algorithm).config, _table(given), "config [agent]")
+    typed_values(find_algorithm(algorithm).config, _table(given), "config [agent]")
     rho = given.get("rho", TrainConfig.rho)
     _check_effect(options, given, algorithm)
     asked = discrete if discrete is not None else given.get("discrete")

@@ -5,11 +5,10 @@ import math
 from lunar_offline.errors import UsageError
 
 
-def check_rho(rho: float) -> float:
-    """Return rho, or raise UsageError unless 0 <= rho <= 1."""
+def check_rho(rho: float) -> None:
+    """Raise UsageError unless 0 <= rho <= 1."""
     if not (math.isfinite(rho) and 0.0 <= rho <= 1.0):
         raise UsageError(f"rho {rho} is outside 0 .. 1 (it is the offline fraction of a batch)")
-    return rho
 
 
 def split_batch(rho: float, batch_size: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pytest
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import check_exists, check_free, datasets_root, parse_id
+from lunar_offline.datasets.ids import check_free, datasets_root, existing_folder, parse_id
 from lunar_offline.datasets.publish import METADATA_KEY, DatasetInfo, publish
 from lunar_offline.envs.env_info import ReferenceScores
 from lunar_offline.envs.registry import find_env
@@ -127,10 +127,10 @@ def test_a_malformed_id(dataset_id: str, reason: str) -> None:
 
 def test_an_unknown_id_lists_what_exists(random_episodes) -> None:
     with pytest.raises(UsageError, match="make it with: lunar-offline collect --dataset x-v1"):
-        check_exists("x-v1")
+        existing_folder("x-v1")
     publish("x-v0", EpisodeFile(random_episodes[True]), find_env(discrete=True), INFO)
     with pytest.raises(UsageError, match="existing versions: x-v0"):
-        check_exists("x-v1")
+        existing_folder("x-v1")
     check_free("x-v1")
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.ids import (
     FOLDER,
-    check_exists,
     check_free,
     dataset_path,
     datasets_root,
+    existing_folder,
     parse_id,
 )
 from lunar_offline.errors import RefusedError, UsageError
@@ -99,7 +99,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("dataset_id", HOSTILE, ids=lambda i: ascii(i)[:40])
 def test_a_hostile_id(dataset_id: str) -> None:
-    for use in (parse_id, dataset_path, check_exists, check_free, read_dataset):
+    for use in (parse_id, dataset_path, existing_folder, check_free, read_dataset):
         with pytest.raises(UsageError, match=HOSTILE[dataset_id]) as refusal:
             use(dataset_id)
         assert str(refusal.value).isprintable()

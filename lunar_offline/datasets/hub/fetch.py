@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.hub.locations import check_remote, open_remote
+from lunar_offline.datasets.hub.locations import open_remote, remote_address
 from lunar_offline.datasets.hub.remote import (
     DATA,
     METADATA,
@@ -58,7 +58,7 @@ def fetch_dataset(
         RefusedError: a different local dataset has that id, or the reader refuses the dataset.
         RemoteError: the remote failed, does not have the dataset, or sent invalid files.
     """
-    remote = check_remote(remote)
+    remote = remote_address(remote)
     parse_id(dataset_id)
     store = open_remote(remote, token_needed=False)
     there, target = store.look(dataset_id), dataset_path(dataset_id)
@@ -69,7 +69,7 @@ def fetch_dataset(
         return result
     progress = Kilobytes(observer or Silent())
     if target.exists():
-        sha256 = _check_same(store, there, target, progress)
+        sha256 = _same_sha256(store, there, target, progress)
         return replace(result, sha256=sha256, existed=True)
     with staging() as folder:
         try:
@@ -98,7 +98,7 @@ def _check_listing(where: str, there: Mapping[str, RemoteFile], unset: str) -> N
             raise RemoteError(f"{where}/{name}: too large")
 
 
-def _check_same(
+def _same_sha256(
     store: Remote, there: Mapping[str, RemoteFile], target: Path, progress: Kilobytes
 ) -> str:
     """Return the sha256 of the data; raise RefusedError if local and remote files differ."""

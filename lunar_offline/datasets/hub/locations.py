@@ -7,7 +7,7 @@ from lunar_offline.datasets.hub.remote import TOKEN_VARIABLES, Remote
 from lunar_offline.errors import UsageError
 
 
-def check_remote(remote: str | None) -> str:
+def remote_address(remote: str | None) -> str:
     """Return a remote in Minari's notation; raise UsageError if it is missing or malformed."""
     example = "hf://USER or gcp://BUCKET"
     if not remote:

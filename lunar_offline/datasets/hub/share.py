@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lunar_offline.datasets.dataset import read_folder
 from lunar_offline.datasets.folder import open_folder
-from lunar_offline.datasets.hub.locations import check_remote, open_remote
+from lunar_offline.datasets.hub.locations import open_remote, remote_address
 from lunar_offline.datasets.hub.remote import (
     DATA,
     FILES,
@@ -51,7 +51,7 @@ def share_dataset(
             the id, or Minari could not find the id on Hugging Face.
         RemoteError: the remote failed, or its files differ after the transfer.
     """
-    remote, remote_id = check_remote(remote), remote_id or dataset_id
+    remote, remote_id = remote_address(remote), remote_id or dataset_id
     parse_id(remote_id)
     if remote.startswith("hf:") and "/" not in remote_id:
         raise RefusedError(

@@ -114,7 +114,7 @@ class _Reader:
         """Read a field, after checks of everything that is known before its values are read."""
         request = self._request
         data = self._open(group, links, name.encode(), h5d.DatasetID)
-        plist = _check_storage(data, name)
+        plist = _creation_properties(data, name)
         if plist.get_nfilters():
             # HDF5 returns uninitialized memory if a chunk decompresses to fewer bytes than stated
             raise ValueError(
@@ -175,7 +175,7 @@ class _Reader:
         """Check that nothing in the infos, which are not read, points outside the file."""
         member = self._open(group, links, name, (h5g.GroupID, h5d.DatasetID))
         if isinstance(member, h5d.DatasetID):
-            _check_storage(member, _shown_name(name))
+            _creation_properties(member, _shown_name(name))
             return
         inside = _links(member)
         for inner in inside:
@@ -201,7 +201,7 @@ def _shown_name(name: bytes) -> str:
     return name.decode(errors="replace")[:40]
 
 
-def _check_storage(data: Any, name: str) -> Any:
+def _creation_properties(data: Any, name: str) -> Any:
     """Return an array's creation properties, after a check that the file holds its values."""
     plist = data.get_create_plist()
     if plist.get_layout() not in LAYOUTS or plist.get_external_count():
