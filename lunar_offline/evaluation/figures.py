@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lunar_offline.evaluation.summary import WINDOW, window_means
 from lunar_offline.storage.atomic_write import write_atomic
@@ -27,6 +28,11 @@ def _figure() -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
+def _plot_means(axes: "Axes", x: NDArray[np.int64], means: NDArray[np.float64], label: str) -> None:
+    marker = "o" if len(means) == 1 else ""  # a line through one point would not be seen
+    axes.plot(x, means, marker=marker, ms=5, color=BLUE, lw=2, label=label)
+
+
 def _save(figure: "Figure", path: Path) -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png")
@@ -39,14 +45,10 @@ def evaluation_figure(returns: list[float], path: Path) -> None:
     values = np.asarray(returns)
     means = window_means(values)
     window = min(WINDOW, len(values))
-    axes.plot(np.arange(1, len(values) + 1), values, ".", ms=3, color=GREY, label="episode return")
-    axes.plot(
-        np.arange(window, len(values) + 1),
-        means,
-        color=BLUE,
-        lw=2,
-        label=f"mean of {window} episodes (worst {means.min():.1f})",
-    )
+    x = np.arange(1, len(values) + 1)
+    axes.plot(x, values, ".", ms=3, color=GREY, label="episode return")
+    label = f"mean of {window} episodes (worst {means.min():.1f})"
+    _plot_means(axes, x[window - 1 :], means, label)
     axes.axhline(200, color=ORANGE, lw=1, ls="--", label="solved: 200")
     axes.set(
         xlabel="held-out episode", ylabel="return", title=f"Evaluation: mean {values.mean():.1f}"
@@ -76,9 +78,7 @@ def training_figure(
         y = np.array([value for _, value in episodes])
         axes.plot(x, y, ".", ms=4, color=GREY, label="online episode (sampled actions)")
         window = min(20, len(y))
-        axes.plot(
-            x[window - 1 :], window_means(y, window), color=BLUE, lw=2, label=f"mean of {window}"
-        )
+        _plot_means(axes, x[window - 1 :], window_means(y, window), f"mean of {window}")
     if validations:
         axes.plot(
             [number for number, _ in validations],
