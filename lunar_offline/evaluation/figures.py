@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#1f5fa8", "#d1661f", "#9aa3ad"
+BLUE, ORANGE, GRAY = "#1f5fa8", "#d1661f", "#9aa3ad"
 
 
 def _figure() -> tuple["Figure", "Axes"]:
@@ -46,7 +46,7 @@ def evaluation_figure(returns: list[float], path: Path) -> None:
     means = window_means(values)
     window = min(WINDOW, len(values))
     x = np.arange(1, len(values) + 1)
-    axes.plot(x, values, ".", ms=3, color=GREY, label="episode return")
+    axes.plot(x, values, ".", ms=3, color=GRAY, label="episode return")
     label = f"mean of {window} episodes (worst {means.min():.1f})"
     _plot_means(axes, x[window - 1 :], means, label)
     axes.axhline(200, color=ORANGE, lw=1, ls="--", label="solved: 200")
@@ -76,7 +76,7 @@ def training_figure(
     if episodes:
         x = np.array([number + 1 for number, _ in episodes])
         y = np.array([value for _, value in episodes])
-        axes.plot(x, y, ".", ms=4, color=GREY, label="online episode (sampled actions)")
+        axes.plot(x, y, ".", ms=4, color=GRAY, label="online episode (sampled actions)")
         window = min(20, len(y))
         _plot_means(axes, x[window - 1 :], window_means(y, window), f"mean of {window}")
     if validations:

@@ -117,7 +117,7 @@ def group_runs(runs: Sequence[Finished]) -> list[Group]:
         key
         for key in runs[0].config
         if key not in NOT_OPTIONS
-        # an option of one algorithm alone is not in the name: the algorithm is
+        # the name holds the algorithm, so options of a single algorithm are left out
         and all(key in run.config for run in runs)
         and len({str(run.config[key]) for run in runs}) > 1
     ]

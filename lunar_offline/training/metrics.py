@@ -204,7 +204,7 @@ def _count(values: dict[str, Any], name: str) -> int:
 
 def _number(values: dict[str, Any], name: str) -> float:
     value = values.pop(name, None)
-    # NaN is not below anything
+    # every comparison with NaN is false, so this refuses it
     if type(value) not in (int, float) or not abs(value) < 2**1000:
         raise ValueError(f"{name} is {value!r:.40}, not a finite number")
     return float(value)

@@ -120,7 +120,7 @@ def _take(
     """Download and check the files of a dataset; return whether they include a manifest.
 
     The small files are downloaded first, so that data that do not match them are never downloaded.
-    By hand, because a failed snapshot_download leaves the files that it already has in place.
+    `snapshot_download` is not used: if it fails, it leaves the files that it already has in place.
     """
     made = dataset_path(dataset_id)
     (made / "data").mkdir(parents=True)
@@ -176,8 +176,8 @@ def staging() -> Iterator[Path]:
     """Make an empty folder on the file system of the datasets, and remove it at the end.
 
     The process that uses the folder holds its lock. A folder without a lock was left by a crash,
-    and the next call removes it. By hand, because a killed download of huggingface_hub leaves a
-    part of a file that no later one uses or removes.
+    and the next call removes it. A killed download of huggingface_hub leaves a partial file that
+    no later one uses or removes.
     """
     home = datasets_root() / FOLDER
     home.mkdir(parents=True, exist_ok=True)

@@ -82,8 +82,8 @@ class Hub(Remote):
     def read(self, file: RemoteFile, write: Callable[[bytes], int]) -> None:
         """See Remote.
 
-        By hand, because the library's download waited six timeouts for a silent server (65 s), and
-        was still retrying after 100 s where the server always ended at half of the file.
+        This is written by hand: the library's download waited six timeouts for a silent server
+        (65 s), and was still retrying after 100 s when the server always stopped halfway.
         """
         # without compression, so that the received size is the announced one
         headers = build_hf_headers(token=self.secret or False) | {"Accept-Encoding": "identity"}
@@ -122,7 +122,7 @@ class Hub(Remote):
     def _announcements(self, dataset_id: str) -> dict[str, Any]:
         """Return the namespace files, by path, that Minari needs and the remote does not have.
 
-        By hand, because Minari made four commits of one upload, which a crash can separate.
+        Minari's upload is not used: it makes four commits, which a crash can separate.
         """
         parts, missing, file = dataset_id.split("/")[:-1], {}, self._there.get(NAMESPACE)
         found = self._namespace(file) if file else {}

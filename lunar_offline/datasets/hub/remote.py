@@ -124,9 +124,9 @@ class Remote(ABC):
         """
 
     def check_names(self, dataset_id: str, names: Mapping[str, RemoteFile]) -> None:
-        """Raise RemoteError unless all names are those of dataset files, which lead nowhere else.
+        """Raise RemoteError unless every name is that of a file of a dataset.
 
-        By hand, because Minari wrote the blob `ID/../../../evil` outside its folder.
+        Minari's download does not check: it wrote the blob `ID/../../../evil` outside its folder.
         """
         for name in sorted(names.keys() - FILES):
             holds = f"{self.address}/{dataset_id} holds {name[:80]!r}"
@@ -175,8 +175,8 @@ class Remote(ABC):
 def receive(remote: Remote, file: RemoteFile, advance: Advance, out: BinaryIO | None = None) -> str:
     """Download a file, and return its sha256; raise RemoteError unless it is as announced.
 
-    By hand, because both libraries accepted an endless answer for a file of 1 kB (300 MB in 2 s),
-    and huggingface_hub kept a file with one changed byte.
+    The libraries' own downloads are not used: both accepted an endless answer for a file of 1 kB
+    (300 MB in 2 s), and huggingface_hub kept a file with one changed byte.
 
     Args:
         remote: the remote that has the file.
@@ -217,8 +217,8 @@ def difference(
 ) -> str | None:
     """Download the listed files, and return the name of the first that differs; None if none does.
 
-    A local file that is not listed is not a difference. Raises RemoteError if the remote fails. By
-    hand, because upload_folder, upload_from_filename and Minari overwrote a different file.
+    A local file that is not listed is not a difference. Raises RemoteError if the remote fails. The
+    comparison is needed: upload_folder, upload_from_filename and Minari overwrite any other file.
     """
     for name, file in there.items():
         if name not in local or file.bytes != local[name].bytes:

@@ -123,7 +123,7 @@ def _prove(
 ) -> None:
     """Read all files back; raise RemoteError unless each has the sha256 of the local file.
 
-    By hand, because no library reads back what it sent.
+    It is written by hand, as no library reads back what it sent.
     """
     there, where = store.look(remote_id), f"{store.address}/{remote_id}"
     if missing := sorted(local.keys() - there.keys()):

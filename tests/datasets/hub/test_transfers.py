@@ -20,7 +20,7 @@ from lunar_offline.errors import RefusedError, RemoteError
 
 def test_what_was_shared_is_fetched_byte_for_byte(place: Place, dataset: str, elsewhere) -> None:
     before = digests(datasets_root() / dataset)
-    place.put(f"{ID}1/evil.py", b"boo")  # a neighbour is no part of it
+    place.put(f"{ID}1/evil.py", b"boo")  # a neighbor is not part of it
     shared = share_dataset(dataset, remote=place.url)
     assert set(shared.sent) == FILES
     assert {name: file["sha256"] for name, file in shared.files.items()} == before
