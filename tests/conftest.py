@@ -11,28 +11,17 @@ import minari
 import numpy as np
 import pytest
 import torch
-from minari.data_collector import EpisodeBuffer
+from dataset_info import INFO
+from minari_buffers import minari_buffers
 
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.collection.episodes import collect_episodes
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.publish import DatasetInfo, publish
-from lunar_offline.envs.env_info import ReferenceScores
+from lunar_offline.datasets.publish import publish
 from lunar_offline.envs.registry import find_env
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.policies.acting import random_act
-from lunar_offline.transitions import FIELDS, Episode
-
-MINIMAL_INFO = DatasetInfo(
-    algorithm_name="x",
-    description="Test data.",
-    requirements=[],
-    reference_scores=ReferenceScores(random=0.0, expert=1.0),
-    recipe={},
-    provenance={},
-    statistics={},
-    card="# Test data",
-)
+from lunar_offline.transitions import Episode
 
 
 @pytest.fixture(autouse=True)
@@ -104,13 +93,10 @@ def good_datasets(
         for kind, discrete in (("manifest", True), ("discrete", True), ("continuous", False)):
             patch.setenv("MINARI_DATASETS_PATH", str(root / kind))
             recorded = EpisodeFile(random_episodes[discrete][:3])
-            publish("bad-v0", recorded, find_env(discrete=discrete), MINIMAL_INFO)
+            publish("bad-v0", recorded, find_env(discrete=discrete), INFO)
         (root / "arrow").mkdir()
         patch.setenv("MINARI_DATASETS_PATH", str(root / "arrow"))
-        buffers = [
-            EpisodeBuffer(id=index, seed=e.seed, **{name: getattr(e, name) for name in FIELDS})
-            for index, e in enumerate(random_episodes[True][:3])
-        ]
+        buffers = minari_buffers(random_episodes[True][:3])
         minari.create_dataset_from_buffers(
             "bad-v0", buffers, env=find_env(discrete=True).spec(), data_format="arrow"
         )

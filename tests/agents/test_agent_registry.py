@@ -3,20 +3,22 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from random_batch import random_batch
 
-from lunar_offline.agents.learner import Batch, Learner, LearnerConfig
+from lunar_offline.agents.learner import Learner, LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.registry import algorithms, find_algorithm, make_learner
 from lunar_offline.errors import UsageError
 from lunar_offline.options import RunKind, options_of
-from lunar_offline.seeding import Purpose, generator
 
 NAMES = ["bc", "cql-qr", "cql-sac", "sac"]
 SPECS = {True: ActionSpec(True, 4), False: ActionSpec(False, 2)}
+rows = partial(random_batch, with_returns=True)
 
 LISTING = """
 import sys
@@ -47,20 +49,6 @@ def spaces_of(name: str) -> list[ActionSpec]:
             continue
         found.append(spec)
     return found
-
-
-def rows(spec: ActionSpec, *, n_offline: int = 10, counter: int = 0) -> Batch:
-    rng = generator(9, Purpose.BATCH, counter)
-    actions = rng.integers(4, size=10) if spec.discrete else rng.uniform(-1, 1, (10, 2))
-    return Batch(
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        torch.from_numpy(actions).to(torch.int64 if spec.discrete else torch.float32),
-        torch.from_numpy(rng.standard_normal(10, dtype="float32")),
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        torch.tensor([False] * 8 + [True] * 2),
-        n_offline,
-        torch.from_numpy(rng.standard_normal(n_offline, dtype="float32")),
-    )
 
 
 def test_listing_the_algorithms_imports_no_torch() -> None:

@@ -9,26 +9,15 @@ import h5py
 import minari
 import numpy as np
 import pytest
+from dataset_info import INFO
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.ids import check_free, datasets_root, existing_folder, parse_id
-from lunar_offline.datasets.publish import METADATA_KEY, DatasetInfo, publish
-from lunar_offline.envs.env_info import ReferenceScores
+from lunar_offline.datasets.publish import METADATA_KEY, publish
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.transitions import Episode, Transitions
-
-INFO = DatasetInfo(
-    algorithm_name="lunar_offline/random",
-    description="Test data.",
-    requirements=["gymnasium[box2d]"],
-    reference_scores=ReferenceScores(random=-200.0, expert=260.0),
-    recipe={"seed": 3},
-    provenance={"commit": None},
-    statistics={"episodes": 5},
-    card="# Test data",
-)
 
 
 @pytest.fixture(params=[True, False], ids=["discrete", "continuous"])

@@ -4,7 +4,7 @@ import hashlib
 
 import minari
 import pytest
-from minari.data_collector import EpisodeBuffer
+from minari_buffers import minari_buffers
 
 from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.ids import datasets_root
@@ -15,20 +15,8 @@ from lunar_offline.envs.registry import find_env
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of the keys that are left out
 def test_the_bytes_are_those_of_minari(discrete: bool, random_episodes) -> None:
     episodes = random_episodes[discrete]
-    buffers = [
-        EpisodeBuffer(
-            id=index,
-            seed=episode.seed,
-            observations=episode.observations,  # pyright: ignore[reportArgumentType]
-            actions=episode.actions,  # pyright: ignore[reportArgumentType]
-            rewards=episode.rewards,  # pyright: ignore[reportArgumentType]
-            terminations=episode.terminations,  # pyright: ignore[reportArgumentType]
-            truncations=episode.truncations,  # pyright: ignore[reportArgumentType]
-        )
-        for index, episode in enumerate(episodes)
-    ]
     dataset = minari.create_dataset_from_buffers(
-        "x-v0", buffers, env=find_env(discrete=discrete).spec(), data_format="hdf5"
+        "x-v0", minari_buffers(episodes), env=find_env(discrete=discrete).spec(), data_format="hdf5"
     )
     dataset.storage.update_episode_metadata(
         [

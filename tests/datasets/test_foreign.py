@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from foreign_data import record, write_dataset
 from minari.data_collector import EpisodeBuffer
+from minari_buffers import minari_buffers
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.ids import datasets_root
@@ -89,18 +90,7 @@ def test_the_default_env_may_be_named_too(discrete: bool | None) -> None:
 @pytest.mark.parametrize("discrete", [True, False])
 def test_landers_in_arrow(random_episodes: dict[bool, list[Episode]], discrete: bool) -> None:
     env: EnvInfo = find_env(discrete=discrete)
-    buffers = [
-        EpisodeBuffer(
-            id=index,
-            seed=e.seed,
-            observations=e.observations,  # pyright: ignore[reportArgumentType]
-            actions=e.actions,  # pyright: ignore[reportArgumentType]
-            rewards=e.rewards,  # pyright: ignore[reportArgumentType]
-            terminations=e.terminations,  # pyright: ignore[reportArgumentType]
-            truncations=e.truncations,  # pyright: ignore[reportArgumentType]
-        )
-        for index, e in enumerate(random_episodes[discrete])
-    ]
+    buffers = minari_buffers(random_episodes[discrete])
     datasets_root().mkdir(parents=True)
     minari.create_dataset_from_buffers(
         "lunar-arrow-v0", buffers, env=env.spec(), data_format="arrow", description="x"

@@ -1,7 +1,9 @@
 """The gradients of one update of SAC and CQL-SAC, by autograd over the plain losses."""
 
+from functools import partial
+
 import torch
-from torch import tensor
+from random_batch import random_batch
 
 from lunar_offline.agents import losses
 from lunar_offline.agents.algorithms.cql_sac import CQLSAC, CQLSACConfig
@@ -9,27 +11,12 @@ from lunar_offline.agents.algorithms.sac import SAC
 from lunar_offline.agents.learner import Batch
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.penalties import LogSumExp, expected_value, logsumexp_gap
-from lunar_offline.seeding import Purpose, generator
 
 SMALL = CQLSACConfig(hidden=(16, 16), n_proposals=3)
 SPECS = {"discrete": ActionSpec(True, 4), "continuous": ActionSpec(False, 2)}
 
 
-def batch(spec: ActionSpec, *, n_offline: int = 6, counter: int = 0) -> Batch:
-    """Ten random rows, the last two of them terminations."""
-    rng = generator(9, Purpose.BATCH, counter)
-    return Batch(
-        observations=torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        actions=torch.from_numpy(
-            rng.integers(4, size=10)
-            if spec.discrete
-            else rng.random((10, 2), dtype="float32") * 2 - 1
-        ),
-        rewards=torch.from_numpy(rng.standard_normal(10, dtype="float32")),
-        next_observations=torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        terminations=tensor([False] * 8 + [True] * 2),
-        n_offline=n_offline,
-    )
+batch = partial(random_batch, n_offline=6)
 
 
 def trained(spec: ActionSpec, seed: int, config: CQLSACConfig = SMALL) -> CQLSAC:

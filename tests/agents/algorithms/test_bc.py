@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_batch import random_batch
 from torch import tensor
 
 from lunar_offline.agents.algorithms.bc import BCConfig, BehaviorCloning, cloning_loss_and_gradient
@@ -17,19 +18,6 @@ from lunar_offline.seeding import Purpose, generator
 
 SMALL = BCConfig(hidden=(16, 16), learning_rate=1e-2)
 DISCRETE, CONTINUOUS = ActionSpec(True, 4), ActionSpec(False, 2)
-
-
-def rows(spec: ActionSpec, *, n_offline: int = 10, counter: int = 0) -> Batch:
-    rng = generator(9, Purpose.BATCH, counter)
-    actions = rng.integers(4, size=10) if spec.discrete else rng.uniform(-1, 1, (10, 2))
-    return Batch(
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        torch.from_numpy(actions).to(torch.int64 if spec.discrete else torch.float32),
-        torch.from_numpy(rng.standard_normal(10, dtype="float32")),
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        tensor([False] * 8 + [True] * 2),
-        n_offline,
-    )
 
 
 def test_log_prob_of_given_actions_by_hand() -> None:
@@ -49,7 +37,7 @@ def test_log_prob_of_given_actions_by_hand() -> None:
 @pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS])
 def test_log_prob_gradient_is_autograds(spec: ActionSpec) -> None:
     policy = make_policy(spec, 8, (16,), generator(0, Purpose.INITIALIZATION))
-    batch = rows(spec)
+    batch = random_batch(spec)
     actions = batch.actions
     if not spec.discrete:  # the corners too, where the inverse of tanh is infinite
         actions[0], actions[1] = tensor([1.0, -1.0]), tensor([-1.0, 0.0])
@@ -64,7 +52,7 @@ def test_log_prob_gradient_is_autograds(spec: ActionSpec) -> None:
 def test_the_loss_is_the_mean_negative_log_prob_and_its_gradient_autograds(
     spec: ActionSpec,
 ) -> None:
-    learner, batch = BehaviorCloning(SMALL, spec, 8, 1), rows(spec)
+    learner, batch = BehaviorCloning(SMALL, spec, 8, 1), random_batch(spec)
     output = learner.policy(batch.observations).detach().requires_grad_()
     log_prob, _ = learner.policy.log_prob_and_gradient(output, batch.actions)
     (expected,) = torch.autograd.grad(-log_prob.mean(), [output])
@@ -77,7 +65,7 @@ def test_the_loss_is_the_mean_negative_log_prob_and_its_gradient_autograds(
 @pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS])
 def test_cloning_finds_the_datas_policy_and_learns_from_its_rows_alone(spec: ActionSpec) -> None:
     learner = BehaviorCloning(SMALL, spec, 8, 1)
-    batch = rows(spec, n_offline=6)
+    batch = random_batch(spec, n_offline=6)
     before = learner.update(batch)["policy_loss"].item()
     for _ in range(300):
         after = learner.update(batch)["policy_loss"].item()
@@ -96,7 +84,7 @@ def test_the_rows_after_the_offline_ones_change_nothing(
     spec: ActionSpec, online_episode: int | None
 ) -> None:
     n = 6
-    batch, other = rows(spec, n_offline=n), rows(spec, n_offline=n, counter=1)
+    batch, other = random_batch(spec, n_offline=n), random_batch(spec, n_offline=n, counter=1)
 
     def joined(first: Batch, rest: Batch) -> Batch:
         columns = zip(first[:5], rest[:5], strict=True)

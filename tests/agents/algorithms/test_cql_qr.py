@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from random_batch import random_batch
 from torch import tensor
 
 from lunar_offline.agents import losses
@@ -17,19 +18,6 @@ from lunar_offline.seeding import Purpose, generator
 
 SMALL = CQLQRConfig(hidden=(16, 16), learning_rate=1e-2)
 DISCRETE = ActionSpec(True, 4)
-
-
-def rows(*, n_offline: int = 10, counter: int = 0) -> Batch:
-    rng = generator(9, Purpose.BATCH, counter)
-    actions = rng.integers(4, size=10)
-    return Batch(
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        torch.from_numpy(actions),
-        torch.from_numpy(rng.standard_normal(10, dtype="float32")),
-        torch.from_numpy(rng.standard_normal((10, 8), dtype="float32")),
-        tensor([False] * 8 + [True] * 2),
-        n_offline,
-    )
 
 
 def test_quantile_loss_by_hand() -> None:
@@ -67,8 +55,8 @@ def test_an_updates_gradient_is_that_of_the_plain_losses(penalty: str, weight: f
     config = replace(SMALL, penalty=penalty, penalty_weight=weight)
     learner = CQLQR(config, DISCRETE, 8, 1)
     for step in range(5):
-        learner.update(rows(counter=step))
-    batch = rows(n_offline=6)
+        learner.update(random_batch(DISCRETE, counter=step))
+    batch = random_batch(DISCRETE, n_offline=6)
     z_BAQ = learner.critic.plain(batch.observations)[0].view(10, 4, QUANTILES)
     with torch.no_grad():
         next_z = learner.target_critic.plain(batch.next_observations)[0].view(10, 4, QUANTILES)
@@ -92,8 +80,8 @@ def test_the_policy_is_the_critics_mean_over_quantiles() -> None:
     config = replace(SMALL, penalty="none", initial_temperature=0.5)
     learner = CQLQR(config, DISCRETE, 8, 1)
     for step in range(3):
-        learner.update(rows(counter=step))
-    states = rows(counter=9).observations
+        learner.update(random_batch(DISCRETE, counter=step))
+    states = random_batch(DISCRETE, counter=9).observations
     mean_q = learner.critic.plain(states)[0].view(10, 4, QUANTILES).mean(2)
     assert torch.allclose(learner.policy(states), mean_q / 0.5, atol=1e-5)
 
@@ -102,7 +90,7 @@ def test_the_penalty_sees_its_rows_alone_and_has_its_own_weight_online() -> None
     def metrics(batch: Batch, online_episode: int | None = None, **options) -> dict:
         return CQLQR(replace(SMALL, **options), DISCRETE, 8, 1).update(batch, online_episode)
 
-    batch = rows(n_offline=6)
+    batch = random_batch(DISCRETE, n_offline=6)
     tail = batch.observations.clone()
     tail[6:] += 20.0
     moved = batch._replace(observations=tail)
