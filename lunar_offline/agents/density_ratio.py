@@ -48,16 +48,13 @@ class DensityRatio:
         return torch.cat([observations_BD, actions], dim=1)
 
     @torch.no_grad()
-    def update(self, observations_BD: Tensor, actions: Tensor, n_offline: int) -> Tensor:
+    def update(self, observations_BD: Tensor, actions: Tensor, n_offline: int) -> None:
         """Take one optimizer step.
 
         Args:
             observations_BD: float32.
             actions: int64 [B] or float32 [B, A].
             n_offline: number of leading rows that come from the dataset, 1 .. B - 1.
-
-        Returns:
-            The loss, a scalar.
         """
         logit_1B1, tape = self.net.run(self._features(observations_BD, actions))
         logit_B = logit_1B1.flatten()
@@ -67,9 +64,7 @@ class DensityRatio:
         share_B = torch.full_like(logit_B, 1.0 / (len(logit_B) - n_offline))
         share_B[:n_offline] = 1.0 / n_offline
         g_B = share_B * (logit_B.sigmoid() - online_B)
-        loss_B = torch.nn.functional.softplus(logit_B) - online_B * logit_B
         self.optimizer.step(self.net.backward(tape, g_B.view(1, -1, 1), of="parameters"))
-        return (share_B * loss_B).sum()
 
     @torch.no_grad()
     def priorities(self, observations_ND: Tensor, actions: Tensor) -> np.ndarray:

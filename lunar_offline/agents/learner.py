@@ -240,9 +240,7 @@ class Learner(ABC, Generic[ConfigT]):
     def state_tensors(self) -> dict[str, torch.Tensor]:
         """Return every tensor that the next update depends on, by name, without `update_step`."""
         modules = self.modules() | self.average.modules()
-        return state.named_state(modules, self.optimizers) | {
-            name: value.detach() for name, value in self.scalars().items()
-        }
+        return state.named_state(modules, self.optimizers) | self.scalars()
 
     def load_state_tensors(self, tensors: Mapping[str, torch.Tensor], update_step: int) -> None:
         """Load the result of `state_tensors()` in place, so that optimizers keep their parameters.

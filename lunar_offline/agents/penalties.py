@@ -193,8 +193,7 @@ class LagrangeWeight:
 
     def observe(self, gap: Tensor) -> None:
         """Take one step of dual ascent."""
-        factor = self.log_factor.exp().clamp(max=MAX_FACTOR)
-        self.optimizer.step(-factor * (gap - self.threshold))
+        self.optimizer.step(-self(1.0) * (gap - self.threshold))
 
     def state(self) -> dict[str, Tensor]:
         """See Weight."""

@@ -173,10 +173,10 @@ def read_folder(folder: DatasetFolder, *, trusted: bool = False) -> Dataset:
     if manifest and not unhashed:
         check_files(folder.path, manifest, data=True)
     sha256 = recorded or _sha256(data, metadata.format, manifest)
-    key, request = _request(folder, sha256)
-    path = datasets_root() / FOLDER / "cache" / f"{key}.flat"
+    request = _request(folder, sha256)
+    path = datasets_root() / FOLDER / "cache" / f"{request.key}.flat"
     try:
-        mapped = cache.open_flat(path, key, request.dtype, check=not trusted)
+        mapped = cache.open_flat(path, request.key, request.dtype, check=not trusted)
     except (OSError, ValueError, RefusedError):
 
         def check_unchanged() -> None:
@@ -222,8 +222,8 @@ def _data_files(data: Path, kind: str) -> list[Path]:
     return [path for path in files_below(data) if path != data / METADATA]
 
 
-def _request(folder: DatasetFolder, sha256: str) -> tuple[str, Request]:
-    """Return the key of the cache file and the request for its conversion."""
+def _request(folder: DatasetFolder, sha256: str) -> Request:
+    """Return the request for the conversion, with the key of the cache file."""
     data, metadata, env = folder.data, folder.metadata, folder.env
     action = env.action_space
     parts = [str(cache.FORMAT), sha256, str(env.observation_size), space_as_json(action)]
@@ -248,7 +248,7 @@ def _request(folder: DatasetFolder, sha256: str) -> tuple[str, Request]:
         low=[float(bound) for bound in action.low] if box else [],
         high=[float(bound) for bound in action.high] if box else [],
     )
-    return key, sandbox.limited(request, size)
+    return sandbox.limited(request, size)
 
 
 def _convert(request: Request, path: Path, check_unchanged: Callable[[], None]) -> Flat:

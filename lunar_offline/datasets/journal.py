@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
     parse_id(dataset_id)
     path = datasets_root() / FOLDER / dataset_id
     (path / "episodes").mkdir(parents=True, exist_ok=True)
-    with _locked(path, dataset_id) as lock:
+    with _locked(path, dataset_id):
         text = json.dumps(dict(recipe), sort_keys=True)
         stored = path / RECIPE
         if not stored.is_file():
@@ -129,7 +129,6 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
             leftover.unlink()
         journal = Journal(path)
         yield journal
-        os.fsync(lock.fileno())
 
 
 def discard_leftover(dataset_id: str) -> None:
@@ -141,7 +140,7 @@ def discard_leftover(dataset_id: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path, dataset_id: str) -> Iterator[BinaryIO]:
+def _locked(path: Path, dataset_id: str) -> Iterator[None]:
     with (path / "lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,7 +150,7 @@ def _locked(path: Path, dataset_id: str) -> Iterator[BinaryIO]:
             raise RefusedError(
                 f"dataset {dataset_id} is being recorded by another process"
             ) from None
-        yield lock
+        yield
 
 
 def _remove(path: Path) -> None:

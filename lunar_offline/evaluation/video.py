@@ -20,19 +20,17 @@ from lunar_offline.policies.behavior import BehaviorPolicy, policy_of_file
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.transitions import Episode
 
-FRAMES_PER_SECOND = 50
+STEPS_PER_SECOND = 50
+STRIDE = 2  # env steps per frame
 CHOICES = ("best", "median", "worst")
 
 
-def film_episode(
-    policy: BehaviorPolicy, index: int, *, stride: int = 2
-) -> tuple[list[NDArray[np.uint8]], Episode]:
+def film_episode(policy: BehaviorPolicy, index: int) -> tuple[list[NDArray[np.uint8]], Episode]:
     """Run held-out episode `index` again and record its frames.
 
     Args:
         policy: the deterministic policy that was evaluated.
         index: index of the held-out episode in evaluation.json.
-        stride: env steps per frame.
 
     Returns:
         RGB frames, uint8 [H, W, 3] each, and the episode.
@@ -41,7 +39,7 @@ def film_episode(
     steps = itertools.count()
 
     def keep(env: gym.Env, ended: bool) -> None:
-        if next(steps) % stride == 0 or ended:
+        if next(steps) % STRIDE == 0 or ended:
             frame: Any = env.render()
             frames.append(np.asarray(frame))
 
@@ -107,8 +105,8 @@ def film_run(
     return path, episode
 
 
-def write_gif(frames: list[NDArray[np.uint8]], path: Path, *, stride: int = 2) -> None:
-    """Write frames as a looping gif at half size, in real time for `stride` env steps per frame."""
+def write_gif(frames: list[NDArray[np.uint8]], path: Path) -> None:
+    """Write frames as a looping gif at half size, in real time."""
     from PIL import Image
 
     images = [Image.fromarray(frame).reduce(2).quantize(64) for frame in frames]
@@ -118,7 +116,7 @@ def write_gif(frames: list[NDArray[np.uint8]], path: Path, *, stride: int = 2) -
         format="GIF",
         save_all=True,
         append_images=images[1:],
-        duration=1000 * stride // FRAMES_PER_SECOND,
+        duration=1000 * STRIDE // STEPS_PER_SECOND,
         loop=0,
         optimize=True,
     )
@@ -140,5 +138,5 @@ def _imageio() -> Any:
 def _write_mp4(frames: list[NDArray[np.uint8]], path: Path) -> None:
     # do not write to `path` itself, which may be a link
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.mp4")
-    _imageio().imwrite(unfinished, np.stack(frames), fps=FRAMES_PER_SECOND / 2)
+    _imageio().imwrite(unfinished, np.stack(frames), fps=STEPS_PER_SECOND / STRIDE)
     unfinished.replace(path)

@@ -119,13 +119,14 @@ def replayed_starts(dataset: Dataset, n: int) -> list[Start]:
     """Draw n states of the dataset's seeded episodes, uniformly among their steps."""
     ends = dataset.transitions.episode_ends()
     begins = np.concatenate([[0], ends[:-1]])
-    seeded = [e for e, seed in enumerate(dataset.seeds) if seed is not None]
+    seeds = dataset.seeds
+    seeded = [e for e, seed in enumerate(seeds) if seed is not None]
     rows = np.concatenate([np.arange(begins[e], ends[e]) for e in seeded])
     drawn = generator(EVALUATION_SEED, Purpose.DIAGNOSIS).choice(rows, size=n)
     starts = []
     for row in drawn:
         episode = int(np.searchsorted(ends, row, side="right"))
-        seed = dataset.seeds[episode]
+        seed = seeds[episode]
         assert seed is not None
         starts.append(Start(seed, dataset.transitions.actions[begins[episode] : row]))
     return starts

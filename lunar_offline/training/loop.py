@@ -152,7 +152,8 @@ class Training:
                 )
                 if self.episode % config.validate_every == 0:
                     self._validate()
-                    self._checkpoint()
+                    if self.episode < config.online_episodes and not self.stopped_early:
+                        self._checkpoint()
         finally:
             recorder.env.close()
         self._checkpoint()

@@ -61,7 +61,6 @@ class CQLQR(ValueLearner[CQLQRConfig]):
         config.check_discrete(discrete=spec.discrete)
         rng = generator(self.seed, Purpose.INITIALIZATION)
         self.penalty = config.make_penalty()
-        self.n_actions = spec.size
         layout = networks.Layout(
             1, self.observation_size, config.hidden, spec.size * QUANTILES, False
         )
@@ -120,7 +119,7 @@ class CQLQR(ValueLearner[CQLQRConfig]):
         self, critic: networks.Ensemble, observations_BD: torch.Tensor
     ) -> tuple[torch.Tensor, networks.Tape]:
         z_1BO, tape = critic.run(observations_BD)
-        return z_1BO.view(-1, self.n_actions, QUANTILES), tape
+        return z_1BO.view(-1, self.spec.size, QUANTILES), tape
 
     def _set_policy(self) -> None:
         """Set the policy's logits to the mean over quantiles, divided by the temperature."""
@@ -130,7 +129,7 @@ class CQLQR(ValueLearner[CQLQRConfig]):
             for mine, its in zip(policy[:-1], critic[:-1], strict=True):
                 mine["weight"].copy_(its["weight"])
                 mine["bias"].copy_(its["bias"])
-            t, a = self.config.initial_temperature, self.n_actions
+            t, a = self.config.initial_temperature, self.spec.size
             policy[-1]["weight"].copy_(critic[-1]["weight"].view(a, QUANTILES, -1).mean(1) / t)
             policy[-1]["bias"].copy_(critic[-1]["bias"].view(a, QUANTILES).mean(1) / t)
 

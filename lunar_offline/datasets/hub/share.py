@@ -103,7 +103,7 @@ def pack(dataset_id: str, new_id: str) -> dict[str, LocalFile]:
     files[MANIFEST] = LocalFile(folder / MANIFEST, file_sha256(folder / MANIFEST))
     if new_id == dataset_id:
         return files
-    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    metadata = found.metadata.values
     alone = rf"(?<![-\w/]){re.escape(dataset_id)}(?![-\w/])"
     card = re.sub(alone, new_id, (folder / CARD).read_text(encoding="utf-8"))
     files[METADATA] = _in_memory(json.dumps(metadata | {"dataset_id": new_id}).encode())

@@ -121,7 +121,7 @@ def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
         (first.capitalize(), f"{share}%", f"{svg.number(ended)} episodes"),
         ("Median length", svg.number(measured.lengths.median), "steps"),
     )
-    data = "main_data.hdf5" if metadata.get("data_format", "hdf5") == "hdf5" else "the data"
+    data = "main_data.hdf5" if dataset.folder.metadata.format == "hdf5" else "the data"
     facts = (
         ("Environment", _text(env.env_id), ""),
         ("Actions", f"{space}: {', '.join(names)}", ""),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lunar_offline.datasets.cache import NO_SEED, FlatWriter
+from lunar_offline.datasets.cache import FlatWriter
 from lunar_offline.datasets.readers.request import Raw, Request
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.plain_text import one_line
@@ -76,8 +76,7 @@ def _convert(request: Request, read: Callable[[Request], Iterator[Raw]]) -> None
                 episode = checked(raw, request)
                 records = np.zeros(len(episode), request.dtype)
                 fill_records(records, [episode])
-                seed = NO_SEED if episode.seed is None else episode.seed
-                writer.add(records, episode.rewards, seed)
+                writer.add(records, episode.rewards, raw.seed)
             except (ValueError, TypeError) as error:
                 raise ValueError(f"episode_{index}: {one_line(error)}") from None
         writer.finish(request.key)
@@ -110,8 +109,7 @@ def checked(raw: Raw, request: Request) -> Episode:
     ends = flags[0] | flags[1]
     if ends[:-1].any() or not ends[-1]:
         raise ValueError("end flags must be set at the last step only")
-    seed = None if raw.seed == NO_SEED else raw.seed
-    return Episode(observations, actions, rewards, flags[0], flags[1], seed)
+    return Episode(observations, actions, rewards, flags[0], flags[1])
 
 
 def _field(raw: Raw, name: str, kinds: str, shape: tuple[int, ...]) -> NDArray[Any]:
