@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lunar_offline.options import Option
+from lunar_offline.policies import SHIPPED
 
 Complete = Callable[[str], list[str]]
 
@@ -42,4 +43,4 @@ def runs(incomplete: str) -> list[str]:
 
 def policies(incomplete: str) -> list[str]:
     """Return the bundled policies and the run directories that start with a text."""
-    return _starting([*("expert-v1", "expert", "medium", "random"), *runs("")], incomplete)
+    return _starting([*SHIPPED, *runs("")], incomplete)

@@ -18,11 +18,9 @@ app = typer.Typer(
 
 def _open(dataset: str, env: str | None) -> Any:
     from lunar_offline.datasets.folder import open_folder
-    from lunar_offline.envs.registry import named_env, registered_envs
+    from lunar_offline.envs.registry import unregistered_env
 
-    # a dataset of a registered env states its action space itself
-    known = {registered.env_id for registered in registered_envs()}
-    return open_folder(dataset, None if env is None or env in known else named_env(env))
+    return open_folder(dataset, unregistered_env(env))
 
 
 @app.command("list")

@@ -165,16 +165,9 @@ def parse_setting(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """Return nested tables that hold a value at a dotted key."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
 def settings_table(settings: Iterable[str]) -> dict[str, Any]:
     """Return the values of several `--set KEY=VALUE` in the layout of config.toml."""
-    from lunar_offline.storage.strict_toml import merge
+    from lunar_offline.storage.strict_toml import merge, nested
 
     table: dict[str, Any] = {}
     for setting in settings:

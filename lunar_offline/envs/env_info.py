@@ -36,7 +36,7 @@ def _no_measures(episodes: Sequence[Episode]) -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EnvInfo:
     """An env that this project can make, with everything that is known about it.
 
@@ -73,36 +73,35 @@ class EnvInfo:
 
     env_id: str
     kwargs: Mapping[str, Any]
-    observation_space: spaces.Box = field(compare=False)
-    action_space: spaces.Discrete | spaces.Box = field(compare=False)
-    default_kwargs: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    outcomes: tuple[str, ...] = field(default=("terminated", "truncated"), compare=False)
-    name_outcome: Callable[[float, bool], str] = field(default=_plain_outcome, compare=False)
-    measures: Callable[[Sequence[Episode]], dict[str, Any]] = field(
-        default=_no_measures, compare=False
-    )
-    solved_return: float | None = field(default=None, compare=False)
-    reference_scores: ReferenceScores | None = field(default=None, compare=False)
-    max_value: float | None = field(default=None, compare=False)
+    observation_space: spaces.Box
+    action_space: spaces.Discrete | spaces.Box
+    default_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: tuple[str, ...] = ("terminated", "truncated")
+    name_outcome: Callable[[float, bool], str] = _plain_outcome
+    measures: Callable[[Sequence[Episode]], dict[str, Any]] = _no_measures
+    solved_return: float | None = None
+    reference_scores: ReferenceScores | None = None
+    max_value: float | None = None
     invariant_rewards: (
         Callable[
             [NDArray[Any], NDArray[Any], NDArray[np.bool_], float],
             NDArray[np.float32],
         ]
         | None
-    ) = field(default=None, compare=False)
-    outcomes_note: str = field(default="", compare=False)
-    observation_names: tuple[str, ...] = field(default=(), compare=False)
-    flag_labels: Mapping[str, tuple[str, str]] = field(default_factory=dict, compare=False)
-    action_names: tuple[str, ...] = field(default=(), compare=False)
-    requirements: tuple[str, ...] = field(default=("gymnasium",), compare=False)
-    url: str = field(default="", compare=False)
-    episodes_section: Callable[[Sequence[Episode], Sequence[str]], str] | None = field(
-        default=None, compare=False
-    )
-    actions_section: Callable[[NDArray[np.float64]], str] | None = field(
-        default=None, compare=False
-    )
+    ) = None
+    outcomes_note: str = ""
+    observation_names: tuple[str, ...] = ()
+    flag_labels: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    action_names: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ("gymnasium",)
+    url: str = ""
+    episodes_section: Callable[[Sequence[Episode], Sequence[str]], str] | None = None
+    actions_section: Callable[[NDArray[np.float64]], str] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EnvInfo):
+            return NotImplemented
+        return (self.env_id, self.kwargs) == (other.env_id, other.kwargs)
 
     @property
     def discrete(self) -> bool:

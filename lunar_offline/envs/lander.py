@@ -12,7 +12,6 @@ from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
 from lunar_offline.transitions import Episode
 
 LANDING_REWARD = 100.0
-CRASH_REWARD = -100.0
 LEGS_DOWN = 20.0  # the potential at rest in the middle of the pad
 MAIN_ENGINE_COST = 0.30
 SIDE_ENGINE_COST = 0.03

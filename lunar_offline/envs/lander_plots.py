@@ -61,11 +61,13 @@ def landings(episodes: Sequence[Episode], outcomes: Sequence[str]) -> str:
         kind="scene",
         after=svg.scale_legend("d", ["1", svg.number(most)], "Steps in a cell, logarithmic"),
     )
-    return (
-        "<section><h2>Landings</h2><p>The pad is between the flags; y is 0 for a lander at rest "
-        "on it. The hills differ between episodes and are in the lighter band. "
-        'The axes have the env\'s own units.</p><div class="grid two">'
-        f"{tracks}{density}</div></section>"
+    return html_parts.section(
+        "Landings",
+        "The pad is between the flags; y is 0 for a lander at rest on it. The hills differ between "
+        "episodes and are in the lighter band. The axes have the env's own units.",
+        tracks,
+        density,
+        grid="two",
     )
 
 

@@ -52,6 +52,16 @@ def find_env(env_id: str = DEFAULT_ENV, *, discrete: bool | None = None) -> EnvI
     raise UsageError(f"the actions of {env_id} are {variants[0].action_kind}, not {wanted}")
 
 
+def unregistered_env(env_id: str | None) -> EnvInfo | None:
+    """Return the record of the env that a user names for a dataset.
+
+    It is None for a registered env, and if no env is named: the dataset then states its env and
+    action space itself. Raises the errors of `named_env`.
+    """
+    known = {env.env_id for env in registered_envs()}
+    return None if env_id is None or env_id in known else named_env(env_id)
+
+
 @lru_cache
 def named_env(env_id: str) -> EnvInfo:
     """Return the record of a Gymnasium env that the user names.

@@ -11,12 +11,12 @@ from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.registry import find_env
 from lunar_offline.envs.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.policies import SHIPPED
 from lunar_offline.policies.acting import policy_act, random_act, thresholded_act
 from lunar_offline.policies.policy_file import StoredPolicy, load_policy
 from lunar_offline.storage.package_data import package_data
 from lunar_offline.storage.plain_text import printable
 
-SHIPPED = ("expert-v1", "expert", "medium", "random")
 THRESHOLDED = "thresholded:"
 
 

@@ -72,3 +72,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """Return nested tables that hold a value at a dotted key."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value

@@ -7,20 +7,19 @@ same command continues an interrupted sweep.
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 from lunar_offline.datasets.folder import open_folder
-from lunar_offline.envs.env_info import EnvInfo
-from lunar_offline.envs.registry import find_env, registered_envs
+from lunar_offline.envs.registry import unregistered_env
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.evaluation.evaluate import check_folder
 from lunar_offline.options import typed_values
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.strict_json import parse_json
-from lunar_offline.storage.strict_toml import merge
+from lunar_offline.storage.strict_toml import merge, nested
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
@@ -129,33 +128,21 @@ def plan(
         point = dict(zip(axes, values, strict=True))
         options = merge({"evaluation_episodes": EVALUATION_EPISODES}, file)
         for key, value in point.items():
-            options = merge(options, _nested(key, value))
+            options = merge(options, nested(key, value))
         options = typed_values(TrainConfig, options, "config")
         space = discrete
         if options.get("rho", TrainConfig.rho) == 0.0 and options.get("dataset"):
-            folder = open_folder(options.pop("dataset"), _named_env(options))
+            folder = open_folder(options.pop("dataset"), unregistered_env(options.get("env")))
             space, options["env"] = folder.env.discrete, folder.env.env_id
         named = [f"{k.split('.')[-1]}={v}" for k, v in point.items() if len(axes[k]) > 1]
+        config = resolve(discrete=space, file=options, options={"seed": 0})
         for seed in range(seeds):
-            config = resolve(discrete=space, file=options, options={"seed": seed})
             name = ",".join([*named, f"seed={seed}"]).replace("/", "-").replace(" ", "")
-            jobs.append(Job(config, root / name))
+            jobs.append(Job(replace(config, seed=seed), root / name))
     for job in jobs:
         if job.path.exists() and RunFolder.open(job.path).config() != job.config:
             raise RefusedError(f"{job.path} holds a run with another config; choose another --out")
     return jobs
-
-
-def _named_env(options: Mapping[str, Any]) -> EnvInfo | None:
-    """Return the env that the user named; None accepts any registered env."""
-    env = find_env(options["env"]) if "env" in options else None
-    return None if env in registered_envs() else env
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
 
 
 def sweep(

@@ -5,7 +5,7 @@ from typing import Any
 
 from lunar_offline.agents.registry import algorithms, find_algorithm
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
-from lunar_offline.envs.registry import check_action_space, find_env, registered_envs
+from lunar_offline.envs.registry import check_action_space, find_env, unregistered_env
 from lunar_offline.errors import UsageError
 from lunar_offline.options import Option, RunKind, options_of, typed_values
 from lunar_offline.storage.strict_toml import merge
@@ -58,8 +58,7 @@ def resolve_run(
     resolved = config(asked is not False if named is None else named.discrete)
     if not resolved.dataset:
         return resolved, None
-    # for a registered env, the action space is that of the dataset
-    folder = open_folder(resolved.dataset, None if named in registered_envs() else named)
+    folder = open_folder(resolved.dataset, unregistered_env(given.get("env")))
     check_action_space(folder.env, discrete=asked)
     if named is not None and folder.env.env_id != named.env_id:
         raise UsageError(f"{folder.id} is a dataset of {folder.env.env_id}, not of {named.env_id}")

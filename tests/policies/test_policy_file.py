@@ -7,8 +7,9 @@ from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.nn.policies import act, make_policy
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import LunarOfflineError, UsageError
+from lunar_offline.policies import SHIPPED
 from lunar_offline.policies.acting import thresholded_act
-from lunar_offline.policies.behavior import SHIPPED, behavior_policy, policy_card, shipped_policy
+from lunar_offline.policies.behavior import behavior_policy, policy_card, shipped_policy
 from lunar_offline.policies.policy_file import load_policy, save_policy
 from lunar_offline.seeding import Purpose, generator
 
