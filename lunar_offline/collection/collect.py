@@ -25,6 +25,8 @@ from lunar_offline.training.record_episodes import recording_recipe
 from lunar_offline.training.start_or_resume import resume, start
 from lunar_offline.transitions import Episode
 
+RUNS = ".runs"  # ids have no dot, so no journal has this name
+
 
 def collect_dataset(
     dataset_id: str,
@@ -158,7 +160,7 @@ def _without_last_count(asked: dict[str, Any]) -> dict[str, Any]:
 def _record_training(recipe: Recipe, *, other_bytes: bool, observer: Observer) -> Collected:
     """Run the recipe's training run, and publish its online episodes."""
     config = recipe.training()
-    asked, out = recording_recipe(config), datasets_root() / FOLDER / "runs" / recipe.dataset
+    asked, out = recording_recipe(config), datasets_root() / FOLDER / RUNS / recipe.dataset
     if found := published(recipe, asked, other_bytes=other_bytes):
         discard_leftover(recipe.dataset)  # left by a crash after publishing
         shutil.rmtree(out, ignore_errors=True)

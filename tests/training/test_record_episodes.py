@@ -9,6 +9,7 @@ from lunar_offline.collection.recipe import Recipe
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.folder import open_folder
 from lunar_offline.datasets.ids import FOLDER, dataset_path, datasets_root
+from lunar_offline.datasets.journal import open_journal
 from lunar_offline.datasets.manifest import read_manifest
 from lunar_offline.datasets.verify import verify_dataset
 from lunar_offline.errors import RefusedError, UsageError
@@ -64,6 +65,14 @@ def test_a_recipe_of_a_training_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not dataset_path("lunar-replay-v0").exists()
     assert make_dataset(wrong, other_bytes=True).statistics == made.statistics
     assert read_dataset("lunar-replay-v0").sha256 == sha256
+
+
+def test_no_dataset_has_its_journal_where_the_training_run_is() -> None:
+    with open_journal("runs/lunar-replay-v0", {"seed": 3}):
+        pass
+    journal = datasets_root() / FOLDER / "runs" / "lunar-replay-v0"
+    make_dataset(RECIPE)
+    assert (journal / "episodes").is_dir()
 
 
 def test_a_stopped_run_records_every_episode_once(monkeypatch: pytest.MonkeyPatch) -> None:
