@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lunar_offline.errors import LunarOfflineError
-from lunar_offline_cli import (
+from lunar_offline_cli.commands import (
     collect,
     dataset,
     demo,

@@ -54,7 +54,7 @@ def _words(text: str) -> str:
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """Have `train` stop before it runs anything; the list holds the configs that it resolved."""
     found: list[TrainConfig] = []
-    train = importlib.import_module("lunar_offline_cli.train")
+    train = importlib.import_module("lunar_offline_cli.commands.train")
     monkeypatch.setattr(train, "_run", lambda _, resolved, **__: found.append(resolved[0]))
     return found
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lunar_offline_cli.commands.stats import stats
 from lunar_offline_cli.options_from_config import (
     agent_options,
     parse_setting,
@@ -15,7 +16,6 @@ from lunar_offline_cli.options_from_config import (
     with_options,
 )
 from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
-from lunar_offline_cli.stats import stats
 
 
 def _axis(key: str, text: str) -> dict[str, list[Any]]:

@@ -14,8 +14,8 @@ def demo(
 ) -> None:
     """Collect, train, evaluate and render a video in a few minutes, then print next commands."""
     from lunar_offline.studies.demo import run_demo
+    from lunar_offline_cli.commands.evaluate import describe
     from lunar_offline_cli.console import Bars
-    from lunar_offline_cli.evaluate import describe
 
     with Bars(quiet=quiet) as bars:
         done = run_demo(out, bars)

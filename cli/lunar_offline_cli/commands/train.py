@@ -91,8 +91,8 @@ def train(
 def _run(out: Path, resolved: Any, *, quiet: bool, as_json: bool) -> None:
     from lunar_offline.process_pool import usable_cores
     from lunar_offline.training.start_or_resume import finish, resume, start
+    from lunar_offline_cli.commands.evaluate import describe
     from lunar_offline_cli.console import Bars
-    from lunar_offline_cli.evaluate import describe
 
     again = f"continue with: lunar-offline train --resume {shlex.quote(str(out))}"
     with Bars(quiet=quiet or as_json) as bars:
