@@ -26,10 +26,10 @@ import numpy as np
 from pairing import compact_json
 
 from lunar_offline.datasets.dataset import Dataset, read_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.datasets.readers.request import Request
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import datasets_root
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "mutations.json"
 DATASET = "mutated-v0"

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pairing import spread, write
 
 from lunar_offline.datasets.cache import FlatWriter, open_flat
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.envs.registry import find_env
 from lunar_offline.seeding import Purpose, Stream
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.training.mixed_sampler import MixedSampler
 from lunar_offline.training.replay_buffer import ReplayBuffer
 from lunar_offline.transitions import Transitions

@@ -111,15 +111,30 @@ def option(default: T, help: str, *, best: Any = UNSET, paper: Any = UNSET, **ab
     return field(default=default, metadata=metadata)
 
 
+def option_table(help: str, **about: Any) -> Any:
+    """Declare an option that is a table of plain values, empty by default; see `option`."""
+    return field(default_factory=dict, metadata={"option": Option(help, **about)})
+
+
 @cache
 def options_of(cls: type) -> dict[str, tuple[Any, Any, Option]]:
     """Return the type, default and Option of each option of a dataclass, by name."""
     hints = typing.get_type_hints(cls)
     return {
-        f.name: (hints[f.name], f.default, f.metadata["option"])
+        f.name: (hints[f.name], _default(f), f.metadata["option"])
         for f in dataclasses.fields(cls)
         if "option" in f.metadata
     }
+
+
+def _default(declared: dataclasses.Field[Any]) -> Any:
+    made = declared.default_factory
+    return declared.default if made is dataclasses.MISSING else made()
+
+
+def is_table(kind: Any) -> bool:
+    """Return whether the type of an option is a table."""
+    return typing.get_origin(kind) is Mapping
 
 
 def preset_values(cls: type, preset: str, kind: RunKind) -> dict[str, Any]:
@@ -199,6 +214,8 @@ def typed_values(cls: type, values: Mapping[str, Any], source: str) -> dict[str,
             if not isinstance(value, list | tuple) or any(type(v) is not int for v in value):
                 raise UsageError(f"{source}: {key} is not a list of integers: {value!r:.80}")
             value = tuple(value)
+        elif is_table(expected) and not isinstance(value, Mapping):
+            raise UsageError(f"{source}: {key} is not a table: {value!r:.80}")
         elif expected in (str, int, float, bool) and type(value) is not expected:
             raise UsageError(f"{source}: {key} is not of type {expected.__name__}: {value!r:.80}")
         checked[key] = value

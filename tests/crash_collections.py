@@ -16,10 +16,10 @@ from crash_commands import DATASETS, WHOLE, Command, interrupt, report
 from lunar_offline.datasets import dataset as reader
 from lunar_offline.datasets import publish
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import FOLDER
 from lunar_offline.datasets.journal import Journal
 from lunar_offline.datasets.page import page as dataset_page
 from lunar_offline.datasets.readers import sandbox
+from lunar_offline.storage.datasets_root import FOLDER
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -7,9 +7,9 @@ import minari
 from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.collection.episodes import collect_episodes
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.envs.registry import named_env
 from lunar_offline.policies.acting import random_act
+from lunar_offline.storage.datasets_root import datasets_root
 
 PENDULUM = "Pendulum-v1"
 

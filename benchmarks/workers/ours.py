@@ -19,8 +19,9 @@ from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.registry import find_env
 from lunar_offline.options import RunKind
 from lunar_offline.seeding import Purpose, generator
-from lunar_offline.training.config import TrainConfig, run_preset
+from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.mixed_sampler import MixedSampler
+from lunar_offline.training.presets import run_preset
 from lunar_offline.transitions import Transitions
 
 ROWS = 10_000

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline.agents.registry import algorithms
+from lunar_offline.envs.env_kwargs import parse_kwargs
 from lunar_offline.errors import UsageError
-from lunar_offline.options import UNSET, Option, RunKind, options_of
+from lunar_offline.options import UNSET, Option, RunKind, is_table, options_of
 from lunar_offline.training.config import TrainConfig
 from lunar_offline_cli import completion
 
@@ -68,7 +69,7 @@ def shown_default(default: Any, about: Option, preset: str = "best") -> str:
 
 
 def _shown(value: Any) -> str:
-    if value == "":
+    if value in ("", {}):
         return "none"
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -94,7 +95,7 @@ def _parameter(name: str, found: tuple[Any, Any, Option], *, as_list: bool) -> i
         rich_help_panel=about.panel,
         autocompletion=completion.of(about),
     )
-    plain = str if as_list else kind
+    plain = str if as_list or is_table(kind) else kind
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -116,6 +117,9 @@ def with_options(
     """
     flags = {name: found for group in groups for name, found in group.items()}
 
+    def parsed(name: str, value: Any) -> Any:
+        return parse_kwargs(value) if is_table(flags[name][0]) else value
+
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters
         explicit = [parameter for name, parameter in own.items() if name != "given"]
@@ -123,8 +127,9 @@ def with_options(
 
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            given = {name: values.pop(name) for name in flags}
-            command(given={n: v for n, v in given.items() if v is not None}, **values)
+            texts = {name: values.pop(name) for name in flags}
+            given = {name: parsed(name, text) for name, text in texts.items() if text is not None}
+            command(given=given, **values)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in explicit]
         signature = inspect.Signature([*derived, *keyword])

@@ -12,8 +12,17 @@ EnvId = Annotated[
     str | None,
     typer.Option(
         "--env",
-        help="Gymnasium id of the env; required if the env is not registered.",
-        show_default="the registered env of the dataset or policy",
+        help="Gymnasium id of the env; to be given once for one that is not registered.",
+        show_default="the env of the dataset, run or policy",
+    ),
+]
+EnvKwargs = Annotated[
+    str | None,
+    typer.Option(
+        "--env-kwargs",
+        metavar="NAME=VALUE,...",
+        help="Settings of the env, such as enable_wind=true,gravity=-8.",
+        show_default="those of the dataset, run or policy",
     ),
 ]
 Discrete = Annotated[

@@ -5,6 +5,7 @@ from typing import Any
 
 from lunar_offline.collection.recipe import Recipe
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.registry import known_env
 from lunar_offline.errors import UsageError
 from lunar_offline.policies.behavior import BehaviorPolicy, behavior_policy
 
@@ -42,7 +43,7 @@ class Assignments:
         """Return the recipe that reproduces the data, as plain JSON values."""
         return {
             "env_id": self.env.env_id,
-            "env_kwargs": dict(self.env.kwargs),
+            "env_kwargs": self.env.all_kwargs,
             "seed": seed,
             "sources": [
                 {
@@ -63,12 +64,16 @@ def resolve_policies(recipe: Recipe) -> Assignments:
         RefusedError: a file is not a complete policy, or has another sha256 than the recipe gives.
     """
     by_policy, start = [], 0
+    named = None
+    if recipe.env:
+        named = known_env(recipe.env, discrete=recipe.discrete, settings=recipe.env_kwargs)
     for source in recipe.sources:
-        policy = behavior_policy(source.policy, discrete=recipe.discrete)
+        policy = behavior_policy(source.policy, discrete=recipe.discrete, env=named)
         policy.check_sha256(source.policy_sha256)
+        policy = policy.with_settings(recipe.env_kwargs)
         by_policy.append((policy, range(start, start + source.episodes)))
         start += source.episodes
     env = by_policy[0][0].env
     if any(policy.env != env for policy, _ in by_policy):
-        raise UsageError("the policies of the recipe have different action spaces")
+        raise UsageError("the policies of the recipe have different envs or action spaces")
     return Assignments(env, by_policy)

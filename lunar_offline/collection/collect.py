@@ -15,11 +15,11 @@ from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.description import Collected, describe_dataset, is_published
 from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.datasets.journal import discard_leftover, open_journal
 from lunar_offline.datasets.publish import publish
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.progress import Observer, Silent
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.provenance import platform_line
 from lunar_offline.training.record_episodes import recording_recipe
 from lunar_offline.training.start_or_resume import resume, start

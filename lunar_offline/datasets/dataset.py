@@ -20,7 +20,6 @@ from lunar_offline.datasets import cache
 from lunar_offline.datasets.cache import Flat
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.datasets.manifest import check_files, file_sha256
 from lunar_offline.datasets.metadata import space_as_json
 from lunar_offline.datasets.readers import sandbox
@@ -28,6 +27,7 @@ from lunar_offline.datasets.readers.request import Request
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.atomic_write import sync_directory
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.plain_text import one_line
 from lunar_offline.storage.untrusted_files import files_below
 from lunar_offline.transitions import Episode, Transitions

@@ -11,6 +11,7 @@ from lunar_offline.datasets.ids import check_free, dataset_path
 from lunar_offline.datasets.manifest import read_manifest
 from lunar_offline.datasets.publish import DatasetInfo
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import format_kwargs
 from lunar_offline.storage.provenance import provenance, versions
 from lunar_offline.transitions import Episode
 
@@ -81,10 +82,11 @@ def describe_dataset(
     """
     installed, statistics = versions(), EpisodeStatistics.of_episodes(episodes, env)
     link = f"[{env.env_id}]({env.url})" if env.url else env.env_id
+    settings = f" and {format_kwargs(env.settings)}" if env.settings else ""
     description = (
         f"{statistics.episodes} episodes ({statistics.steps} steps): {recorded_from}, in {link} "
-        f"with {env.action_kind} actions. Mean return {statistics.returns.mean:.1f}, standard "
-        f"deviation {statistics.returns.sd:.1f}. Recorded by lunar_offline "
+        f"with {env.action_kind} actions{settings}. Mean return {statistics.returns.mean:.1f}, "
+        f"standard deviation {statistics.returns.sd:.1f}. Recorded by lunar_offline "
         f"{installed['lunar-offline']}; every episode replays from its seed and actions."
     )
     return DatasetInfo(

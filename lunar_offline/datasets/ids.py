@@ -6,23 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from lunar_offline.errors import RefusedError, UsageError
-
-# A folder next to the datasets, for journals, caches and transfers.
-FOLDER = ".lunar-offline"
+from lunar_offline.storage.datasets_root import datasets_root
+from lunar_offline.storage.package_data import shipped_recipes
 
 _ID = re.compile(r"(?P<name>(?:[-_A-Za-z0-9]+/)*[-_A-Za-z0-9]+)-v(?P<version>0|[1-9][0-9]{0,8})")
 MAX_PART = 200  # file systems allow 255; the rest is reserved for a version number
 MAX_ID = 1000
 MAX_PATH = 3000  # file systems allow 4095
-
-
-def datasets_root() -> Path:
-    """Return Minari's root folder of local datasets as an absolute path.
-
-    It is $MINARI_DATASETS_PATH, or ~/.minari/datasets if that is not set.
-    """
-    configured = os.environ.get("MINARI_DATASETS_PATH")
-    return Path(configured).absolute() if configured else Path.home() / ".minari" / "datasets"
 
 
 def parse_id(dataset_id: str) -> tuple[str, int]:
@@ -83,10 +73,18 @@ def check_free(dataset_id: str) -> None:
     """Raise RefusedError if the id is taken; the message gives the next free version."""
     if os.path.lexists(dataset_path(dataset_id)):
         name, _ = parse_id(dataset_id)
-        free = f"{name}-v{max([*local_versions(name), -1]) + 1}"
+        free = _free_version(name)
         raise RefusedError(
             f"dataset {dataset_id} exists and never changes; the next free version is {free}"
         )
+
+
+def _free_version(name: str) -> str:
+    """Return the id with the next version that is neither in use nor of a shipped recipe."""
+    version = max([*local_versions(name), -1]) + 1
+    while f"{name}-v{version}" in shipped_recipes():
+        version += 1
+    return f"{name}-v{version}"
 
 
 def existing_folder(dataset_id: str) -> Path:
@@ -110,6 +108,8 @@ def existing_folder(dataset_id: str) -> Path:
     hint = (
         "existing versions: " + ", ".join(f"{name}-v{version}" for version in versions)
         if versions
-        else f"make it with: lunar-offline collect --dataset {dataset_id}"
+        else "make it with: lunar-offline collect "
+        + ("--recipe " if dataset_id in shipped_recipes() else "--dataset ")
+        + dataset_id
     )
     raise UsageError(f"no dataset {dataset_id} in {datasets_root()}; {hint}")

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from lunar_offline.datasets.ids import FOLDER, datasets_root, parse_id
+from lunar_offline.datasets.ids import parse_id
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.atomic_write import write_atomic
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.transitions import FIELDS, Episode
 
 DIGEST_BYTES = 32

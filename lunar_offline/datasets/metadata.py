@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium import spaces
 
 from lunar_offline.envs.env_info import EnvInfo
-from lunar_offline.envs.registry import match_spec
+from lunar_offline.envs.match_spec import match_spec
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.plain_text import one_line
 from lunar_offline.storage.strict_json import strict_json

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import FOLDER, check_free, datasets_root
+from lunar_offline.datasets.ids import check_free
 from lunar_offline.datasets.manifest import CARD, file_sha256, write_manifest
 from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
 from lunar_offline.storage.atomic_write import sync_directory, sync_tree, write_atomic
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 METADATA_KEY = "lunar_offline"
 

@@ -1,7 +1,7 @@
 """EnvInfo: one record that holds everything in which envs differ."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import DtypeObservation, RescaleAction
 from numpy.typing import NDArray
 
+from lunar_offline.envs.env_kwargs import Allowed, PlainValue, checked_kwargs
 from lunar_offline.errors import LunarOfflineError
 from lunar_offline.transitions import Episode, Transitions, transition_dtype
 
@@ -48,10 +49,12 @@ class EnvInfo:
 
     Attributes:
         env_id: id in gymnasium's registry.
-        kwargs: keyword arguments of `gym.make`.
+        kwargs: keyword arguments of `gym.make` that define the record, such as the action space.
         observation_space: the env's own space: one vector.
         action_space: the env's own space: discrete from 0, or one bounded vector.
+        settings: further keyword arguments of `gym.make`; see `with_settings`.
         default_kwargs: keyword arguments at their defaults, which a dataset's spec may state too.
+        allowed_settings: the settings that the env has, by name; None allows any plain value.
         outcomes: the ways in which an episode can end.
         name_outcome: (last reward, whether the env terminated) -> one of `outcomes`.
         measures: held-out episodes -> measures in addition to returns and lengths, by name; plain
@@ -72,10 +75,12 @@ class EnvInfo:
     """
 
     env_id: str
-    kwargs: Mapping[str, Any]
+    kwargs: Mapping[str, PlainValue]
     observation_space: spaces.Box
     action_space: spaces.Discrete | spaces.Box
-    default_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, PlainValue] = field(default_factory=dict)
+    default_kwargs: Mapping[str, PlainValue | None] = field(default_factory=dict)
+    allowed_settings: Mapping[str, Allowed] | None = field(default_factory=dict)
     outcomes: tuple[str, ...] = ("terminated", "truncated")
     name_outcome: Callable[[float, bool], str] = _plain_outcome
     measures: Callable[[Sequence[Episode]], dict[str, Any]] = _no_measures
@@ -101,7 +106,40 @@ class EnvInfo:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EnvInfo):
             return NotImplemented
-        return (self.env_id, self.kwargs) == (other.env_id, other.kwargs)
+        return (self.env_id, self.all_kwargs) == (other.env_id, other.all_kwargs)
+
+    def __hash__(self) -> int:
+        return hash((self.env_id, *sorted(self.all_kwargs.items())))
+
+    @property
+    def all_kwargs(self) -> dict[str, PlainValue]:
+        """The keyword arguments of `gym.make`: `kwargs` and `settings`."""
+        return {**self.kwargs, **self.settings}
+
+    def with_settings(self, settings: Mapping[str, object]) -> "EnvInfo":
+        """Return this env with other settings; those that are not given keep their values.
+
+        Reference scores hold for the default settings alone, so a changed env has none.
+
+        Args:
+            settings: plain values by name, such as `{"enable_wind": True}`.
+
+        Raises:
+            UsageError: a setting is not allowed.
+        """
+        fixed = {**self.default_kwargs, **self.kwargs}  # stated, but without effect
+        allowed = self.allowed_settings
+        given = {
+            name: value
+            for name, value in settings.items()
+            if allowed is None or name in allowed or fixed.get(name, ...) != value
+        }
+        checked = checked_kwargs(self.env_id, given, allowed)
+        chosen = {**self.settings, **checked}
+        chosen = {k: v for k, v in chosen.items() if v != self.default_kwargs.get(k, ...)}
+        if chosen == self.settings:
+            return self
+        return replace(self, settings=chosen, reference_scores=None)
 
     @property
     def discrete(self) -> bool:
@@ -164,7 +202,7 @@ class EnvInfo:
                 name: getattr(spec, name)
                 for name in ("id", "entry_point", "reward_threshold", "max_episode_steps")
             },
-            kwargs=dict(self.kwargs),
+            kwargs=self.all_kwargs,
         )
 
     def make(self, render_mode: str | None = None) -> gym.Env:
@@ -173,10 +211,9 @@ class EnvInfo:
         Raises:
             LunarOfflineError: a package that the env needs is not installed.
         """
+        kwargs: dict[str, Any] = {**self.all_kwargs}
         try:
-            env = gym.make(
-                self.env_id, render_mode=render_mode, disable_env_checker=True, **self.kwargs
-            )
+            env = gym.make(self.env_id, render_mode=render_mode, disable_env_checker=True, **kwargs)
         except gym.error.DependencyNotInstalled as error:
             raise LunarOfflineError(f"{self.env_id} cannot be made: {error}") from error
         if self.observation_space.dtype != np.float32:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lunar_offline.envs import DEFAULT_ENV, lander_plots
 from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
+from lunar_offline.envs.env_kwargs import Allowed, PlainValue
 from lunar_offline.transitions import Episode
 
 LANDING_REWARD = 100.0
@@ -18,13 +19,21 @@ SIDE_ENGINE_COST = 0.03
 SOLVED_RETURN = 200.0  # Gymnasium's "solution"
 MAX_VALUE = 5_000.0  # far larger than any return
 
-DEFAULT_KWARGS: Mapping[str, Any] = {
+DEFAULT_KWARGS: Mapping[str, PlainValue | None] = {
     "continuous": False,
     "render_mode": None,
     "gravity": -10.0,
     "enable_wind": False,
     "wind_power": 15.0,
     "turbulence_power": 1.5,
+}
+
+# Gymnasium refuses a gravity outside its range, and warns of stronger wind.
+SETTINGS: Mapping[str, Allowed] = {
+    "gravity": Allowed(float, -12.0, 0.0, open=True),
+    "enable_wind": Allowed(bool),
+    "wind_power": Allowed(float, 0.0, 20.0),
+    "turbulence_power": Allowed(float, 0.0, 2.0),
 }
 
 OUTCOMES = ("landed", "crashed", "truncated")
@@ -157,6 +166,7 @@ def _lander(action_space: spaces.Discrete | spaces.Box, **differences: Any) -> E
         observation_space=spaces.Box(low, high),
         action_space=action_space,
         default_kwargs=DEFAULT_KWARGS,
+        allowed_settings=SETTINGS,
         outcomes=OUTCOMES,
         name_outcome=outcome,
         measures=landing_measures,

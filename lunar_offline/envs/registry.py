@@ -1,12 +1,13 @@
-"""The envs that can be made: the registered ones, and any Gymnasium env that the user names.
+"""The envs that can be made: registered ones, and any Gymnasium env that the user names.
 
 An env is made from these records only, never from the content of a file.
 """
 
 import pkgutil
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium as gym
@@ -15,74 +16,193 @@ from gymnasium import spaces
 from lunar_offline import envs
 from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import checked_kwargs
+from lunar_offline.envs.named_envs import named_settings, remember
 from lunar_offline.errors import RefusedError, UsageError
 
-# Render modes that a dataset's spec may state, because they do not change the recorded data.
-RENDER_MODES = (None, "human", "rgb_array")
+ENTRY_POINTS = "lunar_offline.envs"
+
+_registered: list[EnvInfo] = []  # by calls of `register_env`
 
 
 @cache
-def registered_envs() -> tuple[EnvInfo, ...]:
-    """Return the envs that a file may name, even if the user does not name them.
-
-    They are collected from the `ENVS` of the modules in this folder; the default env is the first.
-    """
+def _installed_envs() -> tuple[EnvInfo, ...]:
+    """Return the records in the modules of this folder, and those of installed packages."""
     found: list[EnvInfo] = []
     for module in pkgutil.iter_modules(envs.__path__):
         if f"{envs.__name__}.{module.name}" != __name__:
             found += getattr(import_module(f"{envs.__name__}.{module.name}"), "ENVS", ())
+    for point in entry_points(group=ENTRY_POINTS):
+        record = point.load()
+        if not isinstance(record, EnvInfo):
+            raise UsageError(f"entry point {point.name} ({point.value}) is not an EnvInfo")
+        found.append(record)
+    return tuple(found)
+
+
+def registered_envs() -> tuple[EnvInfo, ...]:
+    """Return the envs that a file may name, even if the user does not name them.
+
+    They are the `ENVS` of the modules in this folder, the entry points `lunar_offline.envs` of
+    installed packages, and those of `register_env`; the default env is the first.
+    """
+    found = [*_installed_envs(), *_registered]
     return tuple(sorted(found, key=lambda env: env.env_id != DEFAULT_ENV))
 
 
-def find_env(env_id: str = DEFAULT_ENV, *, discrete: bool | None = None) -> EnvInfo:
-    """Return an env by its id.
+def register_env(env: EnvInfo) -> None:
+    """Register an env, so that datasets, runs and policies may name it.
+
+    Gymnasium must know its id too, in every process that uses it; an installed package therefore
+    declares the record as an entry point of the group `lunar_offline.envs`.
 
     Args:
-        env_id: a registered env, or any Gymnasium env that the user names; see `named_env`.
-        discrete: the action space; None takes the env's own, and the discrete one if it has both.
+        env: its record. An id may have one record per action space.
 
     Raises:
-        UsageError: see `named_env`; or the env does not have that action space.
+        UsageError: another record has that id and action space.
     """
-    variants = [env for env in registered_envs() if env.env_id == env_id] or [named_env(env_id)]
-    for env in variants:
-        if discrete in (None, env.discrete):
-            return env
-    wanted = "discrete" if discrete else "continuous"
-    raise UsageError(f"the actions of {env_id} are {variants[0].action_kind}, not {wanted}")
+    for known in registered_envs():
+        if (known.env_id, known.discrete) == (env.env_id, env.discrete):
+            if known is env:
+                return
+            raise UsageError(f"env {env.env_id} with {env.action_kind} actions is registered twice")
+    _registered.append(env)
 
 
-def unregistered_env(env_id: str | None) -> EnvInfo | None:
+def find_env(
+    env_id: str = DEFAULT_ENV,
+    *,
+    discrete: bool | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> EnvInfo:
+    """Return the env that the user names; files may name it from then on.
+
+    Args:
+        env_id: a registered env, or any Gymnasium env; see `named_env`.
+        discrete: the action space; None takes the env's own, and the discrete one if it has both.
+        settings: keyword arguments of `gym.make`; see `EnvInfo.with_settings`.
+
+    Raises:
+        UsageError: see `named_env` and `EnvInfo.with_settings`; or the env does not have that
+            action space.
+    """
+    variants = _variants(env_id)
+    if not variants:
+        variants = [named_env(env_id, settings or {})]
+        remember(env_id, variants[0].settings)
+    return _chosen(variants, discrete, settings or {})
+
+
+def known_env(
+    env_id: object,
+    *,
+    discrete: bool | None = None,
+    settings: Mapping[str, object] | None = None,
+    named: EnvInfo | None = None,
+) -> EnvInfo:
+    """Return the env that a file states: a registered one, or one that the user named.
+
+    A registered env has any of the settings that it allows. Any other env has exactly the settings
+    with which the user named it.
+
+    Args:
+        env_id: its id.
+        discrete: see `find_env`.
+        settings: keyword arguments of `gym.make`, which may also state the action space.
+        named: the env that the user named for this file; None accepts any known env.
+
+    Raises:
+        RefusedError: the env is not `named` or not known, or its settings are not allowed.
+    """
+    shown, chosen = f"{str(env_id)[:80]!r}", settings or {}
+    if named is not None and env_id != named.env_id:
+        raise RefusedError(f"the env is {shown}, not {named.env_id}")
+    try:
+        variants = _variants(env_id)
+        if variants:
+            return _chosen(variants, discrete, chosen)
+        if isinstance(env_id, str):
+            allowed = named_settings(env_id) if named is None else [dict(named.settings)]
+            if dict(chosen) in allowed:
+                return _chosen([named or named_env(env_id, chosen)], discrete, chosen)
+            if allowed:
+                raise RefusedError(
+                    f"env {shown} has the env kwargs {dict(chosen)}, not {allowed[0]}"
+                )
+    except UsageError as error:
+        raise RefusedError(str(error)) from None
+    kwargs = " and its --env-kwargs" if chosen else ""
+    raise RefusedError(
+        f"env {shown} is not registered; name it once to use it: --env {str(env_id)[:80]}{kwargs}"
+    )
+
+
+def unregistered_env(
+    env_id: str | None, settings: Mapping[str, object] | None = None
+) -> EnvInfo | None:
     """Return the record of the env that a user names for a dataset.
 
-    It is None for a registered env, and if no env is named: the dataset then states its env and
-    action space itself. Raises the errors of `named_env`.
+    It is None for a registered env, and if no env is named: the dataset then states its env, action
+    space and settings itself. Raises the errors of `find_env`.
     """
-    known = {env.env_id for env in registered_envs()}
-    return None if env_id is None or env_id in known else named_env(env_id)
+    if env_id is None or _variants(env_id):
+        return None
+    return find_env(env_id, settings=settings)
 
 
-@lru_cache
-def named_env(env_id: str) -> EnvInfo:
+def _variants(env_id: object) -> list[EnvInfo]:
+    return [env for env in registered_envs() if env.env_id == env_id]
+
+
+def _chosen(
+    variants: list[EnvInfo], discrete: bool | None, settings: Mapping[str, object]
+) -> EnvInfo:
+    """Return the record with an action space and settings; `settings` may also state the space."""
+    if discrete is None:
+        for name in {name for env in variants for name in env.kwargs} & settings.keys():
+            stating = [e for e in variants if e.kwargs.get(name, False) == settings[name]]
+            variants = stating or variants
+    for env in variants:
+        if discrete in (None, env.discrete):
+            return env.with_settings(settings)
+    wanted = "discrete" if discrete else "continuous"
+    raise UsageError(
+        f"the actions of {variants[0].env_id} are {variants[0].action_kind}, not {wanted}"
+    )
+
+
+def named_env(env_id: str, settings: Mapping[str, object] | None = None) -> EnvInfo:
     """Return the record of a Gymnasium env that the user names.
 
     The env is made once to read its spaces, unless it is registered here.
 
+    Args:
+        env_id: its id.
+        settings: plain values for `gym.make`.
+
     Raises:
-        UsageError: Gymnasium does not know the id, or learners do not support the spaces:
-            observations must be one vector; actions must be discrete from 0, or one vector with
-            finite bounds.
+        UsageError: Gymnasium does not know the id or the settings, or learners do not support the
+            spaces: observations must be one vector; actions must be discrete from 0, or one vector
+            with finite bounds.
     """
+    known = _variants(env_id)
+    if known:
+        return known[0].with_settings(settings or {})
     if ":" in env_id:
         raise UsageError(
             f"--env {env_id}: the id imports a module; register the env and give only its id"
         )
-    for known in registered_envs():
-        if known.env_id == env_id:
-            return known
+    return _made(env_id, tuple(sorted((settings or {}).items())))
+
+
+@cache
+def _made(env_id: str, settings: tuple[tuple[str, object], ...]) -> EnvInfo:
+    kwargs: dict[str, Any] = checked_kwargs(env_id, dict(settings), None)
     try:
-        env = gym.make(env_id, disable_env_checker=True)
-    except (gym.error.Error, ImportError) as error:
+        spec = gym.spec(env_id)
+        env = gym.make(env_id, disable_env_checker=True, **kwargs)
+    except (gym.error.Error, ImportError, TypeError, ValueError, AssertionError) as error:
         raise UsageError(f"--env {env_id}: {_first_line(error)}") from None
     observations, actions = env.observation_space, env.action_space
     env.close()
@@ -95,65 +215,19 @@ def named_env(env_id: str) -> EnvInfo:
             f"--env {env_id}: its actions are neither discrete from 0 nor one bounded vector"
         )
     assert isinstance(actions, spaces.Discrete | spaces.Box)
-    return EnvInfo(env_id, dict(gym.spec(env_id).kwargs), observations, actions)
+    own = dict(spec.kwargs)
+    record = EnvInfo(
+        env_id,
+        {},
+        observations,
+        actions,
+        default_kwargs=own,
+        allowed_settings=None,
+        solved_return=spec.reward_threshold,
+    )
+    return record.with_settings({**own, **dict(settings)})
 
 
 def _first_line(error: BaseException) -> str:
     text = str(error).splitlines()
     return text[0] if text else type(error).__name__
-
-
-def match_spec(spec: Mapping[str, Any], env: EnvInfo | None = None) -> EnvInfo:
-    """Compare a dataset's parsed `env_spec` with the known record of that env; return the record.
-
-    This function makes and imports nothing that `spec` names. Entry points, wrappers and time limit
-    must equal those in the local registry, and the keyword arguments must equal those of the
-    record. The render mode does not matter.
-
-    Args:
-        spec: the `env_spec` of the dataset.
-        env: the env that the user named; None accepts any registered env.
-
-    Raises:
-        RefusedError: the spec has another env id, other keyword arguments or other code.
-    """
-    env_id, kwargs = spec.get("id"), spec.get("kwargs", {})
-    allowed = registered_envs() if env is None else (env,)
-    variants = [known for known in allowed if known.env_id == env_id]
-    if not variants:
-        names = " or ".join(dict.fromkeys(known.env_id for known in allowed))
-        hint = "; name it with --env to read it" if env is None else ""
-        raise RefusedError(f"the dataset's env is {str(env_id)[:80]!r}, not {names}{hint}")
-    for known in variants:
-        if _own_kwargs(kwargs, known.default_kwargs) == dict(known.kwargs):
-            _check_registered(spec, known)
-            return known
-    expected = " or ".join(str(dict(known.kwargs)) for known in variants)
-    raise RefusedError(f"the dataset's env has kwargs {str(kwargs)[:80]!r}, not {expected}")
-
-
-def _own_kwargs(kwargs: Any, defaults: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the keyword arguments that differ from the defaults; None if they are not a table."""
-    if not isinstance(kwargs, dict) or kwargs.get("render_mode") not in RENDER_MODES:
-        return None
-    return {k: v for k, v in kwargs.items() if v != defaults.get(k, ...) and k != "render_mode"}
-
-
-def _check_registered(spec: Mapping[str, Any], env: EnvInfo) -> None:
-    ours = env.spec()
-    vector = (None, gym.spec(env.env_id).vector_entry_point)
-    for key, same in (
-        ("entry_point", spec.get("entry_point") == ours.entry_point),
-        ("vector_entry_point", spec.get("vector_entry_point") in vector),
-        ("additional_wrappers", spec.get("additional_wrappers", []) == []),
-        ("max_episode_steps", spec.get("max_episode_steps") == ours.max_episode_steps),
-    ):
-        if not same:
-            raise RefusedError(f"the dataset's env spec has a different {key} than {env.env_id}")
-
-
-def check_action_space(env: EnvInfo, *, discrete: bool | None) -> None:
-    """Raise UsageError if the user asked for an action space that differs from the dataset's."""
-    if discrete is not None and env.discrete != discrete:
-        wanted = "discrete" if discrete else "continuous"
-        raise UsageError(f"the dataset's actions are {env.action_kind}, not {wanted}")

@@ -1,10 +1,12 @@
 """Evaluate policies on the held-out seeds, and write the results."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.figures import evaluation_figure
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
@@ -27,6 +29,11 @@ class RunPolicies:
 
     best: BehaviorPolicy
     last: BehaviorPolicy | None
+
+    def with_settings(self, settings: Mapping[str, PlainValue]) -> Self:
+        """Return the policies in their env with other settings; see `EnvInfo.with_settings`."""
+        last = self.last and self.last.with_settings(settings)
+        return replace(self, best=self.best.with_settings(settings), last=last)
 
 
 def evaluate_policies(

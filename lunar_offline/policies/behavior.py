@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.envs.registry import find_env
 from lunar_offline.envs.rollout import Act
 from lunar_offline.errors import RefusedError, UsageError
@@ -37,6 +39,10 @@ class BehaviorPolicy:
     env: EnvInfo
     algorithm: str
     sha256: str
+
+    def with_settings(self, settings: Mapping[str, PlainValue]) -> Self:
+        """Return the policy in its env with other settings; see `EnvInfo.with_settings`."""
+        return replace(self, env=self.env.with_settings(settings)) if settings else self
 
     def check_sha256(self, expected: str) -> None:
         """Raise RefusedError unless its file has this sha256; empty accepts any."""

@@ -14,7 +14,7 @@ from lunar_offline.agents.nn.device import to_arrays, to_tensors
 from lunar_offline.agents.nn.policies import Policy, make_policy
 from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.envs.env_info import EnvInfo
-from lunar_offline.envs.registry import registered_envs
+from lunar_offline.envs.registry import known_env
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.seeding import Purpose, generator
 from lunar_offline.storage.tensor_file import Spec, read_tensors, write_tensors
@@ -55,6 +55,8 @@ def save_policy(
     about = {"continuous": not env.discrete, "hidden": list(hidden), "provenance": provenance}
     if env.env_id != DEFAULT_ENV:
         about["env"] = env.env_id
+    if env.settings:
+        about["env_kwargs"] = dict(env.settings)
     write_tensors(path, FORMAT, about, to_arrays(policy.net.named_tensors()))
 
 
@@ -91,23 +93,24 @@ def load_policy(
 
 def _env_of(about: dict[str, Any], named: EnvInfo | None) -> EnvInfo:
     """Return the env of a policy header. Raises ValueError if another env is expected."""
-    env_id = about.get("env", DEFAULT_ENV)
-    if named is not None:
-        if env_id != named.env_id:
-            raise ValueError(f"a policy for {env_id[:80]}, not {named.env_id}")
-        return named
-    for env in registered_envs():
-        if (env.env_id, env.discrete) == (env_id, not about["continuous"]):
-            return env
-    raise ValueError(f"a policy for {env_id[:80]}, not {DEFAULT_ENV}; name it: --env {env_id[:80]}")
+    try:
+        return known_env(
+            about.get("env", DEFAULT_ENV),
+            discrete=not about["continuous"],
+            settings=about.get("env_kwargs"),
+            named=named,
+        )
+    except RefusedError as error:
+        raise ValueError(f"a policy whose env is not known: {error}") from None
 
 
 def _expected(named: EnvInfo | None, about: dict[str, Any]) -> Spec:
     """Return the tensors that a header announces. Raises ValueError for an invalid header."""
     env_id = about.get("env", DEFAULT_ENV)
     if (
-        set(about) - {"env"} != {"continuous", "hidden", "provenance"}
+        set(about) - {"env", "env_kwargs"} != {"continuous", "hidden", "provenance"}
         or not isinstance(env_id, str)
+        or not isinstance(about.get("env_kwargs", {}), dict)
         or type(about["continuous"]) is not bool
         or not isinstance(about["provenance"], dict)
     ):

@@ -1,5 +1,6 @@
 """The contents of the repository's datasets/ folder: recipes, cards, behavior policies."""
 
+import tomllib
 from pathlib import Path
 
 import lunar_offline
@@ -17,3 +18,12 @@ def package_data() -> Path:
         if (folder / "policies").is_dir():
             return folder
     raise LunarOfflineError("the bundled policies are missing; install lunar-offline again")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the paths of the recipes in the package, by each of their ids."""
+    found: dict[str, Path] = {}
+    for path in sorted((package_data() / "recipes").glob("*.toml")):
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        found |= dict.fromkeys([values["dataset"], *values.get("also", [])], path)
+    return found

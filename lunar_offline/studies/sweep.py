@@ -132,10 +132,13 @@ def plan(
         options = typed_values(TrainConfig, options, "config")
         space = discrete
         if options.get("rho", TrainConfig.rho) == 0.0 and options.get("dataset"):
-            folder = open_folder(options.pop("dataset"), unregistered_env(options.get("env")))
+            env = unregistered_env(point.get("env"), options.get("env_kwargs"))
+            folder = open_folder(options.pop("dataset"), env)
             space, options["env"] = folder.env.discrete, folder.env.env_id
+            options["env_kwargs"] = {**folder.env.settings, **options.get("env_kwargs", {})}
         named = [f"{k.split('.')[-1]}={v}" for k, v in point.items() if len(axes[k]) > 1]
-        config = resolve(discrete=space, file=options, options={"seed": 0})
+        named_env = {"env": point["env"]} if "env" in point else {}
+        config = resolve(discrete=space, file=options, options={"seed": 0, **named_env})
         for seed in range(seeds):
             name = ",".join([*named, f"seed={seed}"]).replace("/", "-").replace(" ", "")
             jobs.append(Job(replace(config, seed=seed), root / name))

@@ -62,8 +62,9 @@ def diagnose(
     config = run.config()
     env, learner = config.env_info(), restored_learner(run, config)
     starts = {"initial": initial_starts(states)}
-    dataset = read_dataset(config.dataset, env) if config.dataset else None
-    if dataset is not None and any(seed is not None for seed in dataset.seeds):
+    dataset = read_dataset(config.dataset) if config.dataset else None
+    same_env = dataset is not None and dataset.env == env  # else its episodes do not replay
+    if dataset is not None and same_env and any(seed is not None for seed in dataset.seeds):
         starts["replayed"] = replayed_starts(dataset, states)
     observer = observer or Silent()
     observer.phase("rollouts", sum(map(len, starts.values())), 0)

@@ -9,6 +9,7 @@ from lunar_offline.agents.learner import LearnerConfig
 from lunar_offline.agents.registry import find_algorithm
 from lunar_offline.datasets.ids import parse_id
 from lunar_offline.envs import DEFAULT_ENV
+from lunar_offline.envs.env_kwargs import PlainValue, checked_kwargs
 from lunar_offline.errors import UsageError
 from lunar_offline.options import (
     PRESETS,
@@ -16,7 +17,7 @@ from lunar_offline.options import (
     check_ranges,
     check_sha256,
     option,
-    preset_values,
+    option_table,
     typed_values,
 )
 from lunar_offline.seeding import check_seed
@@ -52,11 +53,14 @@ class TrainConfig:
     )
     env: str = option(
         DEFAULT_ENV,
-        "Gymnasium id of the env; required if the env is not registered.",
-        main=True,
+        "Gymnasium id of the env; to be given once for one that is not registered.",
+        swept=True,
         panel=DATA,
     )
     discrete: bool = option(True, "Action space of the env.", panel=DATA)
+    env_kwargs: Mapping[str, PlainValue] = option_table(
+        "Settings of the env, such as enable_wind=true,gravity=-8.", main=True, panel=DATA
+    )
     rho: float = option(
         0.6,
         "Offline fraction of every batch: 0 is online SAC, 1 makes no env.",
@@ -203,6 +207,7 @@ class TrainConfig:
         if type(self.agent) is not algorithm.config:
             raise UsageError(f"the type of agent is not the config of algorithm {self.algorithm}")
         check_sha256("dataset_sha256", self.dataset_sha256)
+        checked_kwargs(self.env, self.env_kwargs, None)
         check_ranges(self)
         check_ranges(self.agent, "agent.")
         if self.buffer_size < self.batch_size:
@@ -243,15 +248,16 @@ class TrainConfig:
         return not self.kind.offline
 
     def env_info(self) -> "EnvInfo":
-        """Return the record of the env. Raises UsageError as `find_env`."""
-        from lunar_offline.envs.registry import find_env  # the import of gymnasium is slow
+        """Return the record of the env. Raises RefusedError as `known_env`."""
+        from lunar_offline.envs.registry import known_env  # the import of gymnasium is slow
 
-        return find_env(self.env, discrete=self.discrete)
+        return known_env(self.env, discrete=self.discrete, settings=self.env_kwargs)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as `from_dict` accepts them."""
         values = dataclasses.asdict(self)
         values["agent"]["hidden"] = list(self.agent.hidden)
+        values["env_kwargs"] = dict(self.env_kwargs)
         return values
 
     @classmethod
@@ -271,30 +277,3 @@ class TrainConfig:
             raise UsageError(f"{source}: agent is not a table")
         config = find_algorithm(plain.get("algorithm", cls.algorithm)).config
         return cls(**plain, agent=config(**typed_values(config, table, f"{source} [agent]")))
-
-
-def run_preset(preset: str, algorithm: str, kind: RunKind) -> dict[str, Any]:
-    """Return the values of a preset for one kind of run; config files and options override them.
-
-    `best` holds the tuned values of this project. `paper` holds those of section 2.8 of the paper,
-    with the gradient clip of the critics and the random first steps of its code. Two bugs of that
-    code are not reproduced: the data term, and a discrete target entropy that no policy can reach
-    (here it is 0.3 ln 4).
-
-    Args:
-        preset: `best` or `paper`.
-        algorithm: name of the algorithm.
-        kind: the kind of run.
-
-    Raises:
-        UsageError: there is no such preset or algorithm.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r:.80} is not one of {', '.join(PRESETS)}")
-    return {
-        "preset": preset,
-        "discrete": kind.discrete,
-        "rho": kind.rho,
-        **preset_values(TrainConfig, preset, kind),
-        "agent": preset_values(find_algorithm(algorithm).config, preset, kind),
-    }

@@ -18,7 +18,7 @@ def recording_recipe(config: TrainConfig) -> dict[str, Any]:
     """Return the recipe that reproduces the online episodes, as plain JSON values."""
     env = config.env_info()
     train = {key: value for key, value in config.to_dict().items() if key not in WITHOUT_EFFECT}
-    return {"env_id": env.env_id, "env_kwargs": dict(env.kwargs), "train": train}
+    return {"env_id": env.env_id, "env_kwargs": env.all_kwargs, "train": train}
 
 
 def check_recording(config: TrainConfig) -> None:

@@ -5,11 +5,14 @@ from typing import Any
 
 from lunar_offline.agents.registry import algorithms, find_algorithm
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
-from lunar_offline.envs.registry import check_action_space, find_env, unregistered_env
+from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.match_spec import check_action_space
+from lunar_offline.envs.registry import find_env, known_env, unregistered_env
 from lunar_offline.errors import UsageError
 from lunar_offline.options import Option, RunKind, options_of, typed_values
 from lunar_offline.storage.strict_toml import merge
-from lunar_offline.training.config import TrainConfig, run_preset
+from lunar_offline.training.config import TrainConfig
+from lunar_offline.training.presets import run_preset
 
 
 def resolve(
@@ -38,8 +41,11 @@ def resolve_run(
 
     Raises:
         UsageError: options contradict each other, or the dataset has another action space.
-        RefusedError: the metadata of the dataset are invalid.
+        RefusedError: the metadata of the dataset are invalid, or a config file states an env that
+            is not known; see `known_env`.
     """
+    if options.get("dataset") == "":
+        raise UsageError("--dataset is empty: give a dataset id, or leave it out at --rho 0")
     given = typed_values(TrainConfig, merge(file, options), "config")  # checked before any use
     algorithm = given.get("algorithm", TrainConfig.algorithm)
     _check_known(options, algorithm)
@@ -53,17 +59,33 @@ def resolve_run(
         chosen = run_preset(given.get("preset", TrainConfig.preset), algorithm, kind)
         return TrainConfig.from_dict(merge(chosen, given) | {"discrete": discrete})
 
-    named = find_env(given["env"], discrete=asked) if "env" in given else None
+    env = _named_env(options, given, asked)
     # all options are checked before any file is read
-    resolved = config(asked is not False if named is None else named.discrete)
+    resolved = config(asked is not False if env is None else env.discrete)
     if not resolved.dataset:
-        return resolved, None
-    folder = open_folder(resolved.dataset, unregistered_env(given.get("env")))
+        if env is not None:
+            given |= {"env": env.env_id, "env_kwargs": env.settings}
+        return config(resolved.discrete), None
+    settings = given.get("env_kwargs", {})
+    folder = open_folder(resolved.dataset, unregistered_env(options.get("env"), settings))
     check_action_space(folder.env, discrete=asked)
-    if named is not None and folder.env.env_id != named.env_id:
-        raise UsageError(f"{folder.id} is a dataset of {folder.env.env_id}, not of {named.env_id}")
-    given["env"] = folder.env.env_id
+    if env is not None and "env" in given and folder.env.env_id != env.env_id:
+        raise UsageError(f"{folder.id} is a dataset of {folder.env.env_id}, not of {env.env_id}")
+    found = folder.env.with_settings(settings)
+    given |= {"env": found.env_id, "env_kwargs": found.settings}
     return config(folder.env.discrete), folder
+
+
+def _named_env(
+    options: Mapping[str, Any], given: Mapping[str, Any], discrete: bool | None
+) -> EnvInfo | None:
+    """Return the env that the command line names, or a config file states; None without both."""
+    settings = given.get("env_kwargs", {})
+    if "env" in options or (settings and "env" not in given and not given.get("dataset")):
+        return find_env(options.get("env", TrainConfig.env), discrete=discrete, settings=settings)
+    if "env" in given:
+        return known_env(given["env"], discrete=discrete, settings=settings)
+    return None
 
 
 def _table(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -42,6 +42,11 @@ def start(
     dataset = _dataset(config, folder)
     transitions = dataset.transitions if dataset else None
     training = Training(config, RunFolder(out), transitions, observer)
+    if dataset is not None and dataset.env != training.env:
+        training.notes.append(
+            f"the env kwargs of the dataset are {dict(dataset.env.settings)}, those of the run "
+            f"{dict(training.env.settings)}"
+        )
     made_with = {"dataset": _identity(dataset), "precision": training.precision}
     RunFolder.create(out, config, provenance() | made_with)
     return training
@@ -51,7 +56,12 @@ def _dataset(config: TrainConfig, folder: DatasetFolder | None) -> Dataset | Non
     """Read the dataset of a run; its sha256 must be that in the config, if the config has one."""
     if not config.dataset:
         return None
-    dataset = read_folder(folder or open_folder(config.dataset, config.env_info()))
+    env, dataset = config.env_info(), read_folder(folder or open_folder(config.dataset))
+    if (dataset.env.env_id, dataset.env.discrete) != (env.env_id, env.discrete):
+        raise RefusedError(
+            f"dataset {config.dataset} has {dataset.env.action_kind} actions of "
+            f"{dataset.env.env_id}, the config states {env.action_kind} actions of {env.env_id}"
+        )
     if config.dataset_sha256 not in ("", dataset.sha256):
         raise RefusedError(
             f"dataset {config.dataset}: its sha256 is {dataset.sha256}, but dataset_sha256 in the "

@@ -167,7 +167,7 @@ def test_a_missing_optional_dependency_names_the_extra(
 
 
 def test_control_bytes_of_a_file_never_reach_the_terminal(run: Run, random_dataset: str) -> None:
-    from lunar_offline.datasets.ids import datasets_root
+    from lunar_offline.storage.datasets_root import datasets_root
 
     path = datasets_root() / random_dataset / "data" / "metadata.json"
     metadata = json.loads(path.read_text())

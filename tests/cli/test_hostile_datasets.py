@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hostile_datasets import CASES, MARKER, manifest_file, metadata_file
 
-from lunar_offline.datasets.ids import datasets_root
+from lunar_offline.storage.datasets_root import datasets_root
 from lunar_offline.storage.plain_text import printable
 
 Run = Callable[..., tuple[int, str, str]]

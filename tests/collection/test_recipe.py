@@ -230,8 +230,26 @@ def test_policies_of_both_action_spaces_do_not_mix() -> None:
         str(Path(__file__).parents[2] / f"datasets/policies/expert-{name}.safetensors")
         for name in ("discrete", "continuous")
     ]
-    with pytest.raises(UsageError, match="the policies of the recipe have different action spaces"):
+    with pytest.raises(UsageError, match="have different envs or action spaces"):
         make_dataset(Recipe("x-v0", sources=tuple(Source(file, 1) for file in files)))
+
+
+def test_the_default_id_belongs_to_the_shipped_recipe_alone() -> None:
+    given = dict.fromkeys(("dataset", "policy", "discrete", "episodes", "seed"))
+    shipped = from_options(None, **given)
+    assert shipped.dataset == "lunar-sac-v0"
+    for same in ({"episodes": 800}, {"policy": "expert"}, {"discrete": True}, {"seed": 0}):
+        assert from_options(None, **given | same).dataset == "lunar-sac-v0"
+    assert from_options(None, **given, env="LunarLander-v3").dataset == "lunar-sac-v0"
+    for other in (
+        *({"episodes": 60}, {"policy": "random"}, {"discrete": False}, {"seed": 1}),
+        *({"env": "CartPole-v1"}, {"env_kwargs": {"enable_wind": True}}),
+    ):
+        with pytest.raises(UsageError, match="name the dataset: --dataset ID"):
+            from_options(None, **given | other)
+        assert from_options(None, **given | other | {"dataset": "x-v0"}).dataset == "x-v0"
+    with pytest.raises(UsageError, match="'' is not a dataset id"):
+        from_options(None, **given | {"dataset": ""})
 
 
 def test_recipes_are_found_by_id_and_by_path() -> None:
@@ -251,7 +269,7 @@ def test_recipes_are_found_by_id_and_by_path() -> None:
 
 def test_a_recipe_takes_no_other_word_of_what_it_says() -> None:
     path = str(write(MIXED))
-    with pytest.raises(UsageError, match="already sets seed; --seed cannot be used with it"):
+    with pytest.raises(UsageError, match="already sets what --seed sets; leave out --seed"):
         from_options(path, dataset=None, policy=None, discrete=None, episodes=None, seed=3)
     other = from_options(path, dataset="y-v0", policy=None, discrete=None, episodes=None, seed=None)
     assert other.dataset == "y-v0"

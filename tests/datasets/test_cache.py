@@ -11,10 +11,10 @@ from lunar_offline.datasets import cache as flat
 from lunar_offline.datasets import dataset as reader
 from lunar_offline.datasets.cache import FlatWriter, open_flat
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 DTYPE = find_env(discrete=True).transition_dtype()
 

@@ -15,9 +15,9 @@ from hostile_datasets import flip, hdf5_file, manifest_file, metadata_file
 
 from lunar_offline.datasets.cache import PAGE
 from lunar_offline.datasets.dataset import Dataset, read_dataset
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 
 @pytest.fixture

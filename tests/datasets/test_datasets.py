@@ -13,10 +13,11 @@ from dataset_info import INFO
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import check_free, datasets_root, existing_folder, parse_id
+from lunar_offline.datasets.ids import check_free, existing_folder, parse_id
 from lunar_offline.datasets.publish import METADATA_KEY, publish
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import datasets_root
 from lunar_offline.transitions import Episode, Transitions
 
 

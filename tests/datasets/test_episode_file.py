@@ -7,8 +7,8 @@ import pytest
 from minari_buffers import minari_buffers
 
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.envs.registry import find_env
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -13,12 +13,12 @@ from lunar_offline.datasets import manifest as manifest_module
 from lunar_offline.datasets import metadata as metadata_module
 from lunar_offline.datasets.dataset import read_folder
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.datasets.listing import show_dataset
 from lunar_offline.datasets.page.page import write_page
 from lunar_offline.datasets.verify import verify_dataset
 from lunar_offline.envs.registry import find_env, named_env
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from minari.data_collector import EpisodeBuffer
 from minari_buffers import minari_buffers
 
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.registry import find_env, named_env
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import datasets_root
 from lunar_offline.transitions import Episode
 
 PENDULUM = "Pendulum-v1"
@@ -26,12 +26,11 @@ pytestmark = pytest.mark.usefixtures("quiet_minari")
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "arrow"])
-def test_an_env_that_the_user_names(kind: str) -> None:
+def test_another_env(kind: str) -> None:
     buffers = record(PENDULUM, 3, 20)
     write_dataset("pendulum-x-v0", PENDULUM, buffers, kind)
-    env = named_env(PENDULUM)
-    dataset = read_dataset("pendulum-x-v0", env)
-    assert dataset.env is env
+    dataset = read_dataset("pendulum-x-v0")
+    assert dataset.env is find_env(PENDULUM)
     assert dataset.seeds == [0, 1, 2]
     episodes = dataset.episodes()
     assert [len(e) for e in episodes] == [20, 20, 20]
@@ -41,10 +40,17 @@ def test_an_env_that_the_user_names(kind: str) -> None:
         assert episode.actions == pytest.approx(np.array(buffer.actions) / 2.0, abs=1e-7)
         assert np.array_equal(episode.rewards, np.array(buffer.rewards))
         assert episode.truncations.tolist() == buffer.truncations
-    with pytest.raises(RefusedError, match="is 'Pendulum-v1', not LunarLander-v3; name it"):
-        read_dataset("pendulum-x-v0")
     with pytest.raises(RefusedError, match=r"is 'Pendulum-v1', not CartPole-v1$"):
         read_dataset("pendulum-x-v0", named_env("CartPole-v1"))
+
+
+def test_an_env_that_the_user_names_once() -> None:
+    write_dataset("car-x-v0", "MountainCar-v0", record("MountainCar-v0", 2, 15))
+    with pytest.raises(RefusedError, match="'MountainCar-v0' is not registered; name it once"):
+        read_dataset("car-x-v0")
+    assert len(read_dataset("car-x-v0", named_env("MountainCar-v0"))) == 2
+    find_env("MountainCar-v0")
+    assert read_dataset("car-x-v0").env.env_id == "MountainCar-v0"
 
 
 def test_a_discrete_env_with_infinite_observation_bounds() -> None:

@@ -10,9 +10,9 @@ import pytest
 from crash_loops import rounds
 
 from lunar_offline.collection.collect import collect_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.journal import open_journal
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 def test_an_episode_comes_back_as_it_was(random_episodes) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets.folder import open_folder
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.manifest import file_sha256
 from lunar_offline.datasets.verify import Verified, verify_dataset
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -9,7 +9,8 @@ from lunar_offline.agents.penalty_options import ConservativeConfig
 from lunar_offline.errors import UsageError
 from lunar_offline.options import RunKind
 from lunar_offline.storage.strict_toml import merge, read_toml
-from lunar_offline.training.config import TrainConfig, run_preset
+from lunar_offline.training.config import TrainConfig
+from lunar_offline.training.presets import run_preset
 
 
 def config(**values) -> TrainConfig:

@@ -8,11 +8,12 @@ from lunar_offline.collection.collect import make_dataset
 from lunar_offline.collection.recipe import Recipe
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.folder import open_folder
-from lunar_offline.datasets.ids import FOLDER, dataset_path, datasets_root
+from lunar_offline.datasets.ids import dataset_path
 from lunar_offline.datasets.journal import open_journal
 from lunar_offline.datasets.manifest import read_manifest
 from lunar_offline.datasets.verify import verify_dataset
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.metrics import EpisodeRecord
 from lunar_offline.training.run_folder import RunFolder

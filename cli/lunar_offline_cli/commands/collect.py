@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
 
 
 def collect(
@@ -15,7 +15,10 @@ def collect(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Minari id to publish under.", show_default="lunar-sac-v0"),
+        typer.Option(
+            help="Minari id to publish under.",
+            show_default="lunar-sac-v0 for the shipped recipe; any other collection names its id",
+        ),
     ] = None,
     policy: Annotated[
         str | None,
@@ -27,6 +30,8 @@ def collect(
         ),
     ] = None,
     discrete: Discrete = None,
+    env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of env resets and action noise.", show_default="0")
     ] = None,
@@ -53,10 +58,23 @@ def collect(
     """
     from lunar_offline.collection.collect import make_dataset
     from lunar_offline.collection.recipe import from_options
+    from lunar_offline.envs.env_kwargs import parse_kwargs
+    from lunar_offline.envs.registry import find_env
     from lunar_offline_cli.console import Bars
 
+    settings = None if env_kwargs is None else parse_kwargs(env_kwargs)
+    if env is not None:
+        find_env(env, discrete=discrete, settings=settings)  # known from here on
+
     asked = from_options(
-        recipe, dataset=dataset, policy=policy, discrete=discrete, episodes=episodes, seed=seed
+        recipe,
+        dataset=dataset,
+        policy=policy,
+        discrete=discrete,
+        env=env,
+        env_kwargs=settings,
+        episodes=episodes,
+        seed=seed,
     )
     with Bars(quiet=quiet or as_json) as bars:
         try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline_cli.messages import printable
-from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, Quiet
+from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, EnvKwargs, Quiet
 
 app = typer.Typer(
     help="List, show, pack and verify local datasets. No command runs code that a dataset names.",
@@ -16,11 +16,15 @@ app = typer.Typer(
 )
 
 
-def _open(dataset: str, env: str | None) -> Any:
+def _open(dataset: str, env: str | None, env_kwargs: str | None) -> Any:
     from lunar_offline.datasets.folder import open_folder
+    from lunar_offline.envs.env_kwargs import parse_kwargs
     from lunar_offline.envs.registry import unregistered_env
+    from lunar_offline.errors import UsageError
 
-    return open_folder(dataset, unregistered_env(env))
+    if env_kwargs and env is None:
+        raise UsageError("--env-kwargs is for an env that is not registered: add --env")
+    return open_folder(dataset, unregistered_env(env, parse_kwargs(env_kwargs or "")))
 
 
 @app.command("list")
@@ -48,6 +52,7 @@ def list_(as_json: AsJson = False) -> None:
 def show(
     dataset: DatasetId,
     env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +69,7 @@ def show(
 
     if html is not None and as_json:
         raise UsageError("--html and --json: give only one of them")
-    folder = _open(dataset, env)
+    folder = _open(dataset, env, env_kwargs)
     if html is not None:
         from lunar_offline.datasets.page.page import write_page
 
@@ -83,11 +88,13 @@ def show(
 
 
 @app.command()
-def pack(dataset: DatasetId, env: EnvId = None, as_json: AsJson = False) -> None:
+def pack(
+    dataset: DatasetId, env: EnvId = None, env_kwargs: EnvKwargs = None, as_json: AsJson = False
+) -> None:
     """Make the memory-mapped cache of a dataset now instead of at its first use."""
     from lunar_offline.datasets.dataset import read_folder
 
-    packed = read_folder(_open(dataset, env))
+    packed = read_folder(_open(dataset, env, env_kwargs))
     if as_json:
         found = {"dataset_id": packed.id, "rows": len(packed.transitions)}
         typer.echo(json.dumps(found | {"cache": str(packed.cache), "sha256": packed.sha256}))
@@ -102,6 +109,7 @@ def verify(
         str, typer.Option(help="Episodes to replay in the env: a number, or all.")
     ] = "0",
     env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,7 +123,7 @@ def verify(
         raise UsageError(f"--replay {replay}: give a number of episodes, or all")
     with Bars(quiet=quiet or as_json) as bars:
         verified = verify_dataset(
-            _open(dataset, env),
+            _open(dataset, env, env_kwargs),
             replay=None if replay == "all" else int(replay),
             workers=usable_cores(),
             observer=bars,

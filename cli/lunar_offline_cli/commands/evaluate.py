@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
 
 
 def evaluate(
@@ -26,6 +26,7 @@ def evaluate(
     ] = False,
     discrete: Discrete = None,
     env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for evaluation.json and .png.", show_default="the run directory"),
@@ -34,6 +35,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a run or a policy on fixed held-out seeds."""
+    from lunar_offline.envs.env_kwargs import parse_kwargs
     from lunar_offline.envs.registry import find_env
     from lunar_offline.evaluation.evaluate import (
         check_folder,
@@ -47,7 +49,8 @@ def evaluate(
     from lunar_offline_cli.console import Bars
 
     workers, folder = usable_cores(), Path(run)
-    named = find_env(env, discrete=discrete) if env else None
+    settings = parse_kwargs(env_kwargs or "")
+    named = find_env(env, discrete=discrete, settings=settings) if env else None
     if out is not None:
         check_folder(out)
     with Bars(quiet=quiet or as_json) as bars:
@@ -55,9 +58,11 @@ def evaluate(
             out = out or folder
             policies = RunFolder(folder).policies(env=named, stochastic=stochastic)
             check_policy_space(policies.best, run, discrete)
+            policies = policies.with_settings(settings)
             summary = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
             policy = behavior_policy(run, discrete=discrete, stochastic=stochastic, env=named)
+            policy = policy.with_settings(settings)
             summary = evaluate_policy(policy, episodes, workers=workers, observer=bars)
     if out is not None:
         write_evaluation(out, summary)

@@ -64,6 +64,10 @@ def train(
 ) -> None:
     """Train CQL-SAC or another algorithm on a dataset."""
     if resume is not None:
+        from lunar_offline.envs.registry import find_env
+
+        if "env" in given:  # known from here on; the run states it
+            find_env(given.pop("env"), settings=given.pop("env_kwargs", None))
         alone = {flag(name) for name in given}
         alone |= {flag(n) for n, v in (("config", config), ("out", out)) if v is not None}
         alone |= {"--discrete/--continuous"} if discrete is not None else set()

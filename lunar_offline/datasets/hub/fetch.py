@@ -22,12 +22,13 @@ from lunar_offline.datasets.hub.remote import (
     difference,
     receive,
 )
-from lunar_offline.datasets.ids import FOLDER, dataset_path, datasets_root, parse_id
+from lunar_offline.datasets.ids import dataset_path, parse_id
 from lunar_offline.datasets.manifest import CARD, MANIFEST, file_sha256, read_manifest
 from lunar_offline.datasets.metadata import read_metadata
 from lunar_offline.datasets.publish import minari_root, settle
 from lunar_offline.errors import LunarOfflineError, RefusedError, RemoteError
 from lunar_offline.progress import Kilobytes, Observer, Silent
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 MAX_TEXT_BYTES = 4 << 20
 HDF5_BYTES_PER_EPISODE = 32 << 10

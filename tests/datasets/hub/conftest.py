@@ -13,9 +13,9 @@ from sharing import ID, INFO, Place
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.episode_file import EpisodeFile
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.publish import publish
 from lunar_offline.envs.registry import find_env
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from sharing import DATA, FILES, ID, Place, files_at, flip
 from lunar_offline.datasets.hub.fetch import fetch_dataset
 from lunar_offline.datasets.hub.hugging_face import Hub as HubRemote
 from lunar_offline.datasets.hub.share import share_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.errors import RefusedError, RemoteError
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 @pytest.mark.parametrize(

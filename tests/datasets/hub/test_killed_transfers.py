@@ -7,7 +7,7 @@ from loopback import Hub
 
 from lunar_offline.datasets.hub.fetch import PREFIX, staging
 from lunar_offline.datasets.hub.share import share_dataset
-from lunar_offline.datasets.ids import datasets_root
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 def test_what_a_crash_left_goes_away_and_what_is_in_use_stays() -> None:

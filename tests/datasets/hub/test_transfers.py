@@ -11,11 +11,11 @@ from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.hub.fetch import PREFIX, fetch_dataset
 from lunar_offline.datasets.hub.share import pack, share_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.manifest import check_files, read_manifest
 from lunar_offline.datasets.publish import publish
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError, RemoteError
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 def test_what_was_shared_is_fetched_byte_for_byte(place: Place, dataset: str, elsewhere) -> None:

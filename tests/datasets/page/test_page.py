@@ -15,11 +15,11 @@ from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets.dataset import Dataset, read_dataset
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.folder import open_folder
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.page.page import POLICY, dataset_page, write_page
 from lunar_offline.datasets.publish import METADATA_KEY
 from lunar_offline.envs.lander import OBSERVATIONS, OUTCOMES
 from lunar_offline.errors import UsageError
+from lunar_offline.storage.datasets_root import datasets_root
 from lunar_offline.transitions import Episode
 
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.metadata import FORMATS, MAX_STEPS, read_metadata
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import datasets_root
 
 ROOT = Path(__file__).parents[3]
 GUARDED = int(os.environ.get("MUTATIONS", "1000"))

@@ -9,8 +9,8 @@ import pytest
 from hostile_datasets import CASES, MARKER, Case, manifest_file
 
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.ids import FOLDER, datasets_root
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 MOST_SECONDS = 2.0
 MOST_KIB = 200 << 10

@@ -6,7 +6,7 @@ import gymnasium as gym
 import minari
 from minari.data_collector import EpisodeBuffer
 
-from lunar_offline.datasets.ids import datasets_root
+from lunar_offline.storage.datasets_root import datasets_root
 
 
 def record(env_id: str, episodes: int, steps: int) -> list[EpisodeBuffer]:
