@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+Actions: TypeAlias = NDArray[np.int64 | np.float32]
+"""Actions as learners receive them: int64 [N] (discrete) or float32 [N, A] in [-1, 1]."""
 
 
 def transition_dtype(
-    observation_shape: tuple[int, ...], action_shape: tuple[int, ...], action_dtype: Any
-) -> np.dtype:
+    observation_shape: tuple[int, ...], action_shape: tuple[int, ...], action_dtype: DTypeLike
+) -> np.dtype[np.void]:
     """Return the dtype of one transition as a record.
 
     A record holds all fields of a transition contiguously, so that drawing a batch is one gather of
@@ -48,7 +51,7 @@ class Episode:
     """
 
     observations: NDArray[np.float32]
-    actions: NDArray[Any]
+    actions: Actions
     rewards: NDArray[np.float64]
     terminations: NDArray[np.bool_]
     truncations: NDArray[np.bool_]
@@ -77,7 +80,7 @@ class Transitions:
         records: structured [N], with the fields of `transition_dtype`.
     """
 
-    records: NDArray[Any]
+    records: NDArray[np.void]
 
     def __len__(self) -> int:
         return len(self.records)
@@ -93,7 +96,7 @@ class Transitions:
         return self.records["next_observations"]
 
     @property
-    def actions(self) -> NDArray[Any]:
+    def actions(self) -> Actions:
         """int64 [N] (discrete) or float32 [N, A]."""
         return self.records["actions"]
 
@@ -163,7 +166,7 @@ class Transitions:
         return cls(records)
 
 
-def fill_records(records: NDArray[Any], episodes: Iterable[Episode]) -> None:
+def fill_records(records: NDArray[np.void], episodes: Iterable[Episode]) -> None:
     """Write episodes to the start of `records`: T rows per episode of T + 1 observations."""
     start = 0
     for episode in episodes:

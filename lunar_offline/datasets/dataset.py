@@ -29,6 +29,7 @@ from lunar_offline.errors import RefusedError
 from lunar_offline.storage.atomic_write import sync_directory
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.plain_text import one_line
+from lunar_offline.storage.strict_json import JSONValue
 from lunar_offline.storage.untrusted_files import files_below
 from lunar_offline.transitions import Episode, Transitions
 
@@ -72,7 +73,7 @@ class Dataset:
         return self.folder.env
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Mapping[str, JSONValue]:
         """Its parsed metadata.json."""
         return self.folder.metadata.values
 

@@ -1,37 +1,61 @@
 """List and show local datasets without running any code that they name."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from lunar_offline.datasets.dataset import read_folder
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
 from lunar_offline.datasets.ids import local_ids
+from lunar_offline.datasets.metadata import stated_contents
 from lunar_offline.datasets.publish import METADATA_KEY
 from lunar_offline.errors import RefusedError, UsageError
 
 
-def list_datasets() -> list[dict[str, Any]]:
-    """Return id, env, action space, episodes and steps of every local dataset.
+@dataclass(frozen=True)
+class ListedDataset:
+    """A local dataset as its metadata describe it; its data are not read.
 
-    A row of a damaged dataset, or of one with an unknown env, has the reason as `refused` instead.
-    Such a dataset does not affect the other rows.
+    Attributes:
+        dataset_id: its Minari id.
+        env: Gymnasium id of its env; empty if the metadata are damaged.
+        actions: `discrete` or `continuous`; empty if unknown.
+        episodes: number of episodes; None if unknown.
+        steps: number of env steps; None if unknown.
+        refused: why the dataset cannot be read; empty if it can. An env that is not registered and
+            that the user has not named is such a reason.
     """
-    rows: list[dict[str, Any]] = []
+
+    dataset_id: str
+    env: str = ""
+    actions: str = ""
+    episodes: int | None = None
+    steps: int | None = None
+    refused: str = ""
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return the known values, as plain JSON."""
+        return {name: value for name, value in vars(self).items() if value not in ("", None)}
+
+
+def list_datasets() -> list[ListedDataset]:
+    """Return every local dataset, sorted by id. A damaged one does not affect the others."""
+    found: list[ListedDataset] = []
     for dataset_id in local_ids():
-        row: dict[str, Any] = {"dataset_id": dataset_id}
         try:
             metadata = open_folder(dataset_id).metadata
         except (RefusedError, UsageError) as error:
-            rows.append(row | {"refused": str(error)})
+            found.append(
+                ListedDataset(dataset_id, **stated_contents(dataset_id), refused=str(error))
+            )
             continue
-        found = {
-            "env": metadata.env.env_id,
-            "actions": metadata.env.action_kind,
-            "episodes": metadata.episodes,
-            "steps": metadata.steps,
-        }
-        rows.append(row | found)
-    return rows
+        env = metadata.env
+        found.append(
+            ListedDataset(
+                dataset_id, env.env_id, env.action_kind, metadata.episodes, metadata.steps
+            )
+        )
+    return found
 
 
 def show_dataset(folder: DatasetFolder) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from gymnasium import spaces
 
+from lunar_offline.datasets.ids import existing_folder
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.match_spec import match_spec
-from lunar_offline.errors import RefusedError
-from lunar_offline.storage.plain_text import one_line
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.plain_text import one_line, printable
 from lunar_offline.storage.strict_json import strict_json
 from lunar_offline.storage.untrusted_files import read_regular
 
@@ -73,6 +74,33 @@ def read_metadata(folder: Path, dataset_id: str, env: EnvInfo | None = None) -> 
         return _checked(values, dataset_id, env)
     except (RefusedError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"{path}: {one_line(error)}") from None
+
+
+class StatedContents(TypedDict, total=False):
+    """What the metadata of a dataset state, without any check against an env."""
+
+    env: str
+    actions: str
+    episodes: int
+    steps: int
+
+
+def stated_contents(dataset_id: str) -> StatedContents:
+    """Return what a dataset that cannot be read states about itself, as far as that is plain."""
+    found: StatedContents = {}
+    try:
+        values = load_metadata(existing_folder(dataset_id) / "data")
+        env_id = _nested(values, "env_spec").get("id")
+        kind = _nested(values, "action_space").get("type")
+        if isinstance(env_id, str):
+            found["env"] = printable(env_id[:80])
+        if kind in ("Discrete", "Box"):
+            found["actions"] = "discrete" if kind == "Discrete" else "continuous"
+        found["episodes"] = _count(values, "total_episodes")
+        found["steps"] = _count(values, "total_steps")
+    except (RefusedError, UsageError, ValueError, RecursionError):
+        return found
+    return found
 
 
 def _checked(values: dict[str, Any], dataset_id: str, env: EnvInfo | None) -> Metadata:

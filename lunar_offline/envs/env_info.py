@@ -33,7 +33,11 @@ def _plain_outcome(last_reward: float, terminated: bool) -> str:
     return "terminated" if terminated else "truncated"
 
 
-def _no_measures(episodes: Sequence[Episode]) -> dict[str, Any]:
+Measures = Mapping[str, float | Mapping[str, float]]
+"""Measures of episodes by name; one that consists of parts is a table of them."""
+
+
+def _no_measures(episodes: Sequence[Episode]) -> Measures:
     return {}
 
 
@@ -83,13 +87,13 @@ class EnvInfo:
     allowed_settings: Mapping[str, Allowed] | None = field(default_factory=dict)
     outcomes: tuple[str, ...] = ("terminated", "truncated")
     name_outcome: Callable[[float, bool], str] = _plain_outcome
-    measures: Callable[[Sequence[Episode]], dict[str, Any]] = _no_measures
+    measures: Callable[[Sequence[Episode]], Measures] = _no_measures
     solved_return: float | None = None
     reference_scores: ReferenceScores | None = None
     max_value: float | None = None
     invariant_rewards: (
         Callable[
-            [NDArray[Any], NDArray[Any], NDArray[np.bool_], float],
+            [NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], float],
             NDArray[np.float32],
         ]
         | None
@@ -188,7 +192,7 @@ class EnvInfo:
             rows.rewards, rows.next_observations, rows.terminations, discount
         )
 
-    def random_action(self, rng: np.random.Generator) -> Any:
+    def random_action(self, rng: np.random.Generator) -> np.int64 | NDArray[np.float32]:
         """Draw a uniform action: an int64, or float32 [A] in [-1, 1]."""
         if self.discrete:
             return rng.integers(self.action_size)

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from lunar_offline.envs import DEFAULT_ENV, lander_plots
-from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
+from lunar_offline.envs.env_info import EnvInfo, Measures, ReferenceScores
 from lunar_offline.envs.env_kwargs import Allowed, PlainValue
 from lunar_offline.transitions import Episode
 
@@ -124,7 +124,7 @@ def outcome(last_reward: float, terminated: bool) -> str:
     return "landed" if last_reward == LANDING_REWARD else "crashed"
 
 
-def landing_measures(episodes: Sequence[Episode]) -> dict[str, Any]:
+def landing_measures(episodes: Sequence[Episode]) -> Measures:
     """Return the measures that are specific to LunarLander.
 
     `crash_rate` is the fraction of episodes that ended in a crash. `success_rate` is the fraction

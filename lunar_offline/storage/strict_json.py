@@ -1,15 +1,20 @@
 """Strict JSON: duplicate keys, deep nesting and oversized numbers are refused."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.storage.untrusted_files import read_regular
 
 MAX_JSON_BYTES = 16 << 20
+
+JSONValue: TypeAlias = (
+    "bool | int | float | str | Sequence[JSONValue] | Mapping[str, JSONValue] | None"
+)
+"""A parsed JSON value."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Batches with an exact number of offline rows: rho is resolved to two integers."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ class Source(Protocol):
     """A source of rows, such as Transitions or a ReplayBuffer."""
 
     @property
-    def records(self) -> NDArray[Any]:
+    def records(self) -> NDArray[np.void]:
         """The rows that may be drawn, [N]."""
         ...
 
@@ -51,7 +51,7 @@ class MixedSampler:
         # treat rows as plain bytes, because `take` on structured rows is slow for large sources
         self._row = np.dtype((np.void, dtype.itemsize))
         out = self._batch.records.view(self._row)
-        self._parts: list[tuple[Source, slice, NDArray[Any]]] = []
+        self._parts: list[tuple[Source, slice, NDArray[np.void]]] = []
         end = 0
         for source, count in pairs:
             part = slice(end, end + count)

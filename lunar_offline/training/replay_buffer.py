@@ -1,9 +1,7 @@
 """The ring buffer of online transitions."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lunar_offline.transitions import Transitions
 
@@ -35,7 +33,7 @@ class ReplayBuffer:
         return len(self._records)
 
     @property
-    def records(self) -> NDArray[Any]:
+    def records(self) -> NDArray[np.void]:
         """The filled rows, in storage order: [size]."""
         return self._records[: self.size]
 
@@ -46,10 +44,10 @@ class ReplayBuffer:
 
     def add(
         self,
-        observation: Any,
-        action: Any,
+        observation: ArrayLike,
+        action: ArrayLike,
         reward: float,
-        next_observation: Any,
+        next_observation: ArrayLike,
         *,
         terminated: bool,
         truncated: bool,
@@ -70,7 +68,7 @@ class ReplayBuffer:
         self.cursor = int((self.cursor + len(records)) % self.capacity)
         self.size = min(self.size + len(records), self.capacity)
 
-    def restore(self, records: NDArray[Any], offline: NDArray[np.bool_], cursor: int) -> None:
+    def restore(self, records: NDArray[np.void], offline: NDArray[np.bool_], cursor: int) -> None:
         """Restore the values of `records`, `offline` and `cursor`.
 
         Raises:

@@ -34,16 +34,16 @@ def list_(as_json: AsJson = False) -> None:
 
     rows = list_datasets()
     if as_json:
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps([row.to_dict() for row in rows]))
         return
     for row in rows:
-        if "refused" in row:
-            typer.echo(printable(f"{row['dataset_id']:<32} refused: {row['refused']}"))
-            continue
-        typer.echo(
-            f"{row['dataset_id']:<32} {row['actions']:<11} {row['episodes']:>7,} episodes "
-            f"{row['steps']:>11,} steps"
-        )
+        if row.episodes is not None and row.steps is not None:
+            typer.echo(
+                f"{row.dataset_id:<32} {row.env:<24} {row.actions:<11} {row.episodes:>7,} "
+                f"episodes {row.steps:>11,} steps"
+            )
+        if row.refused:
+            typer.echo(printable(f"{row.dataset_id:<32} refused: {row.refused}"))
     if not rows:
         typer.echo("no datasets yet; make one with: lunar-offline collect")
 
