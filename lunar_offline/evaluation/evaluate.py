@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.rollout import Act
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.figures import evaluation_figure
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
@@ -14,6 +16,7 @@ from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.strict_json import write_json
 
 NOT_REPEATED = ("returns", "seeds")
+PHASE = "held-out episodes"
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,21 @@ def evaluate_policies(
     Raises:
         UsageError: `episodes` is below 1.
     """
-    summary = evaluate_policy(policies.best, episodes, workers=workers, observer=observer)
+    differ = policies.last is not None and policies.last.sha256 != policies.best.sha256
+    summary = evaluate_policy(
+        policies.best,
+        episodes,
+        workers=workers,
+        observer=observer,
+        phase="held-out (best)" if differ else PHASE,
+    )
     if policies.last is None:
         return summary
     last = summary
-    if policies.last.sha256 != policies.best.sha256:
-        last = evaluate_policy(policies.last, episodes, workers=workers, observer=observer)
+    if differ:
+        last = evaluate_policy(
+            policies.last, episodes, workers=workers, observer=observer, phase="held-out (last)"
+        )
     return summary | {"last": {k: v for k, v in last.items() if k not in NOT_REPEATED}}
 
 
@@ -65,15 +77,16 @@ def evaluate_policy(
     *,
     workers: int = 1,
     observer: Observer | None = None,
+    phase: str = PHASE,
 ) -> dict[str, Any]:
     """Evaluate one policy on the held-out seeds; see `summarize`.
 
-    Arguments and errors are those of `evaluate_policies`.
+    Arguments and errors are those of `evaluate_policies`; `phase` labels the progress.
     """
     if episodes < 1:
         raise UsageError(f"--episodes {episodes}: at least one")
     observer = observer or Silent()
-    observer.phase("held-out episodes", episodes, 0)
+    observer.phase(phase, episodes, 0)
     found = held_out_episodes(
         policy.env,
         policy.act,
@@ -82,6 +95,19 @@ def evaluate_policy(
         on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
     )
     return summarize(found, policy.env)
+
+
+def validate(env: EnvInfo, act: Act, episodes: int, observer: Observer) -> dict[str, Any]:
+    """Evaluate a policy of a run on the validation seeds; see `summarize`."""
+    observer.phase("validation", episodes, 0)
+    found = held_out_episodes(
+        env,
+        act,
+        episodes,
+        stream="validation",
+        on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
+    )
+    return summarize(found, env)
 
 
 def check_folder(folder: Path) -> None:

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from lunar_offline_cli.command import Command, Group
 from lunar_offline_cli.messages import printable
 from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, Quiet
 
 app = typer.Typer(
+    cls=Group,
     help="List, show, pack and verify local datasets. No command runs code that a dataset names.",
     no_args_is_help=True,
 )
@@ -23,7 +25,7 @@ def _open(dataset: str, env: str | None) -> Any:
     return open_folder(dataset, unregistered_env(env))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(as_json: AsJson = False) -> None:
     """List the local datasets. An unreadable dataset is listed with the reason."""
     from lunar_offline.datasets.listing import list_datasets
@@ -44,7 +46,7 @@ def list_(as_json: AsJson = False) -> None:
         typer.echo("no datasets yet; make one with: lunar-offline collect")
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     dataset: DatasetId,
     env: EnvId = None,
@@ -82,7 +84,7 @@ def show(
         typer.echo(printable(f"{key:<20} {text}"))
 
 
-@app.command()
+@app.command(cls=Command)
 def pack(dataset: DatasetId, env: EnvId = None, as_json: AsJson = False) -> None:
     """Make the memory-mapped cache of a dataset now instead of at its first use."""
     from lunar_offline.datasets.dataset import read_folder
@@ -95,7 +97,7 @@ def pack(dataset: DatasetId, env: EnvId = None, as_json: AsJson = False) -> None
     typer.echo(f"{dataset}: {len(packed.transitions):,} rows in {packed.cache}")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     dataset: DatasetId,
     replay: Annotated[

@@ -11,7 +11,8 @@ from lunar_offline_cli.shared_options import AsJson
 
 def stats(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or sweeps.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories, or sweeps.", show_default=False),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -32,7 +32,8 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE,VALUE for any key of config.toml, such as agent.discount; repeatable.",
+            metavar="KEY=VALUE,VALUE",
+            help="Values for any key of config.toml, such as agent.discount; repeatable.",
             show_default=False,
         ),
     ] = None,
