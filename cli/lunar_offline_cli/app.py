@@ -126,6 +126,7 @@ def main() -> NoReturn:
             raise
         usage: Any = error
         if type(usage).__name__ == "NoArgsIsHelpError":
+            typer.echo(usage.ctx.get_help())
             raise SystemExit(0) from None
         _fail(_usage_message(usage), usage.exit_code)
     if code == 130:  # Typer's exit code for Ctrl-C

@@ -1,7 +1,7 @@
 """Hints at what the user meant: the right option, the right case, the right command."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from lunar_offline.options import did_you_mean, options_of
 from lunar_offline.policies import SHIPPED
 from lunar_offline_cli.options_from_config import agent_options, flag, run_options
 
+POLICIES = {"run", "policy"}  # an argument that takes either takes both
+
 
 def unexpected(value: str, known: Collection[str], command: str) -> str:
     """Return the message for an argument that a command does not take.
@@ -21,7 +23,7 @@ def unexpected(value: str, known: Collection[str], command: str) -> str:
         known: the options of the command.
         command: its name, as the user types it.
     """
-    meant = next((f"{name} {value}" for name in _options_for(value) if name in known), "")
+    meant = next((f"{name} {text}" for name, text in _options_for(value) if name in known), "")
     key, equals, setting = value.partition("=")
     if equals and flag(key) in known:
         meant = f"{flag(key)} {setting}"
@@ -31,23 +33,28 @@ def unexpected(value: str, known: Collection[str], command: str) -> str:
     return f"unexpected argument {value!r:.80}; {hint}"
 
 
-def _options_for(value: str) -> list[str]:
-    """Return the options of any command that an argument may be the value of, the likely first."""
-    flags = run_options() | agent_options()
-    found = [flag(name) for name, (_, _, about) in flags.items() if value in about.choices]
-    if value.lower() in _algorithms():
-        found.append("--algorithm")
-    if value in SHIPPED or value.endswith(".safetensors"):
-        found.append("--policy")
-    if value.endswith(".toml"):
-        found += ["--config", "--recipe"]
+def _options_for(value: str) -> Iterator[tuple[str, str]]:
+    """Yield the options of any command that an argument may be meant for, the likely first."""
+    lower = value.lower()
+    for name, (_, _, about) in {**run_options(), **agent_options()}.items():
+        if lower in about.choices:
+            yield flag(name), lower
+    if lower in _algorithms():
+        yield "--algorithm", lower
+    if lower in SHIPPED:
+        yield "--policy", lower
+    if lower.endswith(".safetensors"):
+        yield "--policy", value
+    if lower.endswith(".toml"):
+        yield "--config", value
+        yield "--recipe", value
     with suppress(OSError):  # the name is too long
         if (Path(value) / "config.toml").is_file():
-            found += ["--resume", "--policy"]
+            yield "--resume", value
+            yield "--policy", value
     with suppress(UsageError):
         parse_id(value)
-        found.append("--dataset")
-    return found
+        yield "--dataset", value
 
 
 def _algorithms() -> Collection[str]:
@@ -59,13 +66,13 @@ def _algorithms() -> Collection[str]:
 def unknown_option(name: str, command: Any) -> str:
     """Return the message for an option that a command does not have."""
     known = [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")]
-    arguments = {p.name: p for p in command.params if p.param_type_name == "argument"}
+    arguments = {p.name for p in command.params if p.param_type_name == "argument"}
     plain = name.lower().replace("_", "-")
     bare = plain.lstrip("-").replace("-", "_")
     message = f"No such option: {name:.80}"
     if plain in known:
         return f"{message}; did you mean {plain}?"
-    if bare in arguments:
+    if bare in arguments or (bare in POLICIES and POLICIES & arguments):
         return f"{message}; give the {bare} as an argument, without {name:.80}"
     if "--set" in known:
         for table, keys in _all_keys().items():

@@ -12,6 +12,8 @@ EnvId = Annotated[
     str | None,
     typer.Option(
         "--env",
+        metavar="ID",
+        autocompletion=completion.envs,
         help="Gymnasium id of the env; required if the env is not registered.",
         show_default="the registered env of the dataset or policy",
     ),

@@ -117,8 +117,15 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder}: {nearest} is not a folder")
 
 
-def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
-    """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed."""
+def write_evaluation(folder: Path, summary: dict[str, Any], env: EnvInfo) -> None:
+    """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed.
+
+    Args:
+        folder: a run directory, or any other folder.
+        summary: see `evaluate_policies`.
+        env: the env of the episodes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", summary)
-    evaluation_figure(summary["returns"], folder / "evaluation.png")
+    figure = folder / "evaluation.png"
+    evaluation_figure(summary["returns"], figure, solved_return=env.solved_return)

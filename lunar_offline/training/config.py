@@ -41,11 +41,7 @@ class TrainConfig:
     """
 
     dataset: str = option(
-        "",
-        "Minari dataset id; none at rho 0.",
-        swept=True,
-        panel=DATA,
-        completes="datasets",
+        "", "Minari dataset id; none at rho 0.", swept=True, panel=DATA, completes="datasets"
     )
     dataset_sha256: str = option(
         "", "Required sha256 of the dataset's data; empty accepts any.", panel=DATA
@@ -55,6 +51,7 @@ class TrainConfig:
         "Gymnasium id of the env; required if the env is not registered.",
         main=True,
         panel=DATA,
+        completes="envs",
     )
     discrete: bool = option(True, "Action space of the env.", panel=DATA)
     rho: float = option(

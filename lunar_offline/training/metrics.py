@@ -71,8 +71,9 @@ class ValidationRecord:
         cls, update_step: int, env_step: int, episode: int, summary: Mapping[str, Any]
     ) -> Self:
         """Return the record of a validation; see `summarize`."""
-        measures = (summary[name] for name in ("mean", "min", "frames"))
-        return cls(update_step, env_step, episode, *measures, summary.get("crash_rate"))
+        mean, lowest, frames = (summary[name] for name in ("mean", "min", "frames"))
+        crash_rate = summary.get("crash_rate")
+        return cls(update_step, env_step, episode, mean, lowest, frames, crash_rate)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON values of the record."""

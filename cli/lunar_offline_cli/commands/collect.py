@@ -15,7 +15,7 @@ def collect(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Minari id to publish under.", show_default="lunar-sac-v0"),
+        typer.Option(metavar="ID", help="Minari id to publish under.", show_default="lunar-sac-v0"),
     ] = None,
     policy: Annotated[
         str | None,
@@ -33,8 +33,10 @@ def collect(
     recipe: Annotated[
         str | None,
         typer.Option(
+            metavar="ID|FILE",
             help="Record the dataset of a recipe: a .toml file, or the id of a bundled recipe.",
             show_default="none",
+            autocompletion=completion.recipes,
         ),
     ] = None,
     other_bytes: Annotated[

@@ -42,6 +42,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
+            autocompletion=completion.keys,
             help="A value for any key of config.toml, such as agent.discount=0.99; repeatable.",
             show_default=False,
             rich_help_panel=PANEL,
