@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
@@ -164,7 +164,8 @@ def check_ranges(config: Any, table: str = "") -> None:
 def check_value(value: Any, about: Option) -> None:
     """Raise ValueError for a wrong value, with a message that continues the option's name."""
     if about.choices and value not in about.choices:
-        raise ValueError(f"{value!r:.80} is not one of {', '.join(about.choices)}")
+        hint = did_you_mean(str(value), about.choices)
+        raise ValueError(f"{value!r:.80} is not one of {', '.join(about.choices)}{hint}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         _check_number(value, about)
     if about.check is not None:
@@ -202,9 +203,7 @@ def typed_values(cls: type, values: Mapping[str, Any], source: str) -> dict[str,
     known = {f.name for f in dataclasses.fields(cls)}
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key[:80], known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"{source}: unknown key {key!r:.80}{hint}")
+            raise UsageError(f"{source}: unknown key {key!r:.80}{did_you_mean(key, known)}")
     checked: dict[str, Any] = {}
     for key, value in values.items():
         expected = hints[key]
@@ -220,6 +219,12 @@ def typed_values(cls: type, values: Mapping[str, Any], source: str) -> dict[str,
             raise UsageError(f"{source}: {key} is not of type {expected.__name__}: {value!r:.80}")
         checked[key] = value
     return checked
+
+
+def did_you_mean(given: str, known: Collection[str]) -> str:
+    """Return `; did you mean 'NAME'?` with the nearest known name; empty if none is near."""
+    near = difflib.get_close_matches(given[:80].lower(), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_sha256(name: str, value: str) -> None:

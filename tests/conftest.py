@@ -29,6 +29,8 @@ def _own_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
     for variable in ("MINARI_REMOTE", "HF_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(variable, raising=False)
+    # the command line would ignore warnings, which are errors here
+    monkeypatch.setattr("lunar_offline_cli.app.silence_libraries", lambda: None)
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
 

@@ -1,13 +1,18 @@
 """The Typer app: groups the commands and turns errors into one line and an exit code."""
 
 import errno
+import os
 import signal
+import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from lunar_offline.errors import LunarOfflineError
+from lunar_offline_cli import hints
+from lunar_offline_cli.command import Command, Group
 from lunar_offline_cli.commands import (
     collect,
     dataset,
@@ -24,6 +29,7 @@ from lunar_offline_cli.messages import print_line
 
 app = typer.Typer(
     name="lunar-offline",
+    cls=Group,
     help="Offline datasets and CQL-SAC for Gymnasium's LunarLander-v3, built on Minari.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -36,17 +42,17 @@ ClickError: type[Any] = next(
 )
 
 START, DATA, LEARN, LOOK = "Start here", "Data", "Learning", "Inspection"
-app.command(rich_help_panel=START)(demo.demo)
-app.command(rich_help_panel=DATA)(collect.collect)
+app.command(cls=Command, rich_help_panel=START)(demo.demo)
+app.command(cls=Command, rich_help_panel=DATA)(collect.collect)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
-app.command(rich_help_panel=DATA)(share.share)
-app.command(rich_help_panel=DATA)(share.fetch)
-app.command(rich_help_panel=LEARN)(train.train)
-app.command(rich_help_panel=LEARN)(evaluate.evaluate)
-app.command(rich_help_panel=LEARN)(sweep.sweep)
-app.command(rich_help_panel=LEARN)(stats.stats)
-app.command(rich_help_panel=LOOK)(video.video)
-app.command(rich_help_panel=LOOK)(diagnose.diagnose)
+app.command(cls=Command, rich_help_panel=DATA)(share.share)
+app.command(cls=Command, rich_help_panel=DATA)(share.fetch)
+app.command(cls=Command, rich_help_panel=LEARN)(train.train)
+app.command(cls=Command, rich_help_panel=LEARN)(evaluate.evaluate)
+app.command(cls=Command, rich_help_panel=LEARN)(sweep.sweep)
+app.command(cls=Command, rich_help_panel=LEARN)(stats.stats)
+app.command(cls=Command, rich_help_panel=LOOK)(video.video)
+app.command(cls=Command, rich_help_panel=LOOK)(diagnose.diagnose)
 
 
 def _print_version(value: bool) -> None:
@@ -83,11 +89,31 @@ def _terminate(*_: Any) -> NoReturn:
     raise SystemExit(143)
 
 
+def silence_libraries() -> None:
+    """Keep the warnings and banners of libraries off the terminal, unless `python -W` asks."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if not sys.warnoptions:
+        sys.warnoptions.append("ignore")  # for the processes that this one starts
+        warnings.simplefilter("ignore")
+
+
+def _usage_message(error: Any) -> str:
+    """Return the message of an error of Typer's parser, with a hint at what was meant."""
+    name, context = type(error).__name__, getattr(error, "ctx", None)
+    if name == "NoSuchOption" and context is not None:
+        return hints.unknown_option(error.option_name, context.command)
+    message = error.format_message()
+    if message.startswith("No such command") and context is not None:
+        return hints.unknown_command(message.split("'")[1], context.command.commands)
+    return message
+
+
 def main() -> NoReturn:
     """Run the app; every user error prints one line and exits with its code."""
+    silence_libraries()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="lunar-offline")
     except LunarOfflineError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -100,8 +126,9 @@ def main() -> NoReturn:
             raise
         usage: Any = error
         if type(usage).__name__ == "NoArgsIsHelpError":
+            typer.echo(usage.ctx.get_help())
             raise SystemExit(0) from None
-        _fail(usage.format_message(), usage.exit_code)
+        _fail(_usage_message(usage), usage.exit_code)
     if code == 130:  # Typer's exit code for Ctrl-C
         _fail("interrupted", code)
     raise SystemExit(code or 0)

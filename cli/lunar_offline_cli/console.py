@@ -2,21 +2,20 @@
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, JustifyMethod
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.table import Column
+from rich.text import Text
 
 PLAIN_EVERY_S = 30.0
+NAME_WIDTH = 15
+WITHOUT_BAR = 72  # columns of everything but the bar
 
 LABELS = {
     "episode_return": "return",
@@ -25,8 +24,69 @@ LABELS = {
 }
 
 
+class _Narrowing(ProgressColumn):
+    """A column that the console shortens, with an ellipsis, before it shortens any other."""
+
+    def __init__(self, text: Callable[[Task], str], style: str = "") -> None:
+        super().__init__(Column(no_wrap=False))
+        self._text, self._style = text, style
+
+    def render(self, task: Task) -> Text:
+        """Return the text of a task on one line."""
+        return Text(self._text(task), self._style, no_wrap=True, overflow="ellipsis")
+
+
+class _Kept(ProgressColumn):
+    """A column that is never shortened."""
+
+    def __init__(self, text: Callable[[Task], str], justify: JustifyMethod = "right") -> None:
+        super().__init__(Column(no_wrap=True, justify=justify))
+        self._text = text
+
+    def render(self, task: Task) -> Text:
+        """Return the text of a task."""
+        return Text(self._text(task), no_wrap=True)
+
+
+@dataclass
+class _Phase:
+    """The state of one phase; a phase that starts again continues its bar.
+
+    Attributes:
+        total: units of the phase.
+        first: units that were done when it started.
+        done: units that are done.
+        since: time of its start.
+        spent: seconds before that, if other phases have interrupted it.
+        status: the numbers that are shown next to the bar.
+        task: its bar.
+    """
+
+    total: int
+    first: float
+    done: float
+    since: float
+    spent: float
+    status: dict[str, float]
+    task: TaskID
+
+    def seconds(self) -> float:
+        """Return the seconds spent in it so far."""
+        return self.spent + time.monotonic() - self.since
+
+    def rate(self) -> float:
+        """Return the units per second since the start."""
+        return (self.done - self.first) / max(self.seconds(), 1e-9)
+
+    def clock(self) -> timedelta:
+        """Return the time left, or the time taken if all is done."""
+        rate = self.rate()
+        left = (self.total - self.done) / rate if rate else 0.0
+        return timedelta(seconds=round(self.seconds() if self.done >= self.total else left))
+
+
 class Bars:
-    """Draws one progress bar per phase on stderr, with rate, status and time left.
+    """Draws one progress bar per phase on stderr, with count, rate, time left and status.
 
     Without a terminal, it prints a plain line at the start of a phase and every 30 seconds.
 
@@ -38,18 +98,18 @@ class Bars:
         self._console = Console(stderr=True, quiet=quiet)
         self._plain = not self._console.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description:<16}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[status]}", style="cyan"),
-            TimeRemainingColumn(),
+            _Kept(lambda task: f"{task.description:<{NAME_WIDTH}}", "left"),
+            BarColumn(bar_width=max(4, min(24, self._console.width - WITHOUT_BAR))),
+            _Kept(lambda task: f"{task.completed:.0f}/{task.total:.0f}"),
+            _Kept(lambda task: task.fields["rate"]),
+            _Kept(lambda task: task.fields["clock"]),
+            _Narrowing(lambda task: task.fields["status"], "cyan"),
             console=self._console,
             disable=self._plain or quiet,
         )
         self._quiet = quiet
-        self._task: TaskID | None = None
-        self._status: dict[str, float] = {}
+        self._phases: dict[str, _Phase] = {}
+        self._name = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -64,32 +124,40 @@ class Bars:
         self._progress.stop()
 
     def phase(self, name: str, total: int, done: int) -> None:
-        """Start a bar; the previous bar keeps its last state."""
-        self._name, self._total, self._first, self._done = name, total, done, done
-        self._since = self._spoken = time.monotonic()
-        self._status = {}
-        self._task = self._progress.add_task(name, total=total, completed=done, rate="", status="")
-        if self._plain and not self._quiet:
-            print(f"{name}: {done}/{total}", file=sys.stderr, flush=True)
+        """Start a bar, or continue the bar of that name; the other bars keep their last state."""
+        now, before = time.monotonic(), self._phases.get(name)
+        if self._name:
+            current = self._phases[self._name]
+            current.spent, current.since = current.seconds(), now
+        if before is None:
+            task = self._progress.add_task(name, rate="", status="", clock="")
+            if self._plain and not self._quiet:
+                print(f"{name}: {done}/{total}", file=sys.stderr, flush=True)
+        else:
+            task = before.task
+        if before is None or done < before.done:  # it starts, or starts again from the beginning
+            before = _Phase(total, done, done, now, 0.0, {}, task)
+        self._name, self._phases[name], self._spoken = name, replace(before, since=now), now
+        self._progress.update(task, total=total, completed=done)
 
     def advance(self, amount: float, **status: Any) -> None:
         """Advance the bar; it shows each number in `status` until the next value."""
-        self._done += amount
-        self._status |= status
-        now = time.monotonic()
-        rate = (self._done - self._first) / max(now - self._since, 1e-9)
+        phase, now = self._phases[self._name], time.monotonic()
+        phase.done += amount
+        phase.status |= status
+        rate = _shown_rate(phase.rate()) if phase.done > phase.first else ""
         shown = "  ".join(
-            f"{LABELS.get(key, key)} {value:,.0f}" for key, value in self._status.items()
+            f"{LABELS.get(key, key)} {phase.status[key]:,.0f}"
+            for key in sorted(phase.status, key=[*LABELS, *phase.status].index)
         )
-        if self._task is not None:
-            self._progress.update(
-                self._task, completed=self._done, rate=_shown_rate(rate), status=shown
-            )
+        clock = str(phase.clock()) if rate else ""
+        self._progress.update(
+            phase.task, completed=phase.done, rate=rate, status=shown, clock=clock
+        )
         if self._plain and not self._quiet and now - self._spoken > PLAIN_EVERY_S:
             self._spoken = now
-            left = timedelta(seconds=round((self._total - self._done) / rate if rate else 0.0))
-            parts = (f"{self._name}: {self._done:.0f}/{self._total}", _shown_rate(rate), shown)
-            print("  ".join(filter(None, (*parts, f"{left} left"))), file=sys.stderr, flush=True)
+            parts = (f"{self._name}: {phase.done:.0f}/{phase.total}", rate, shown)
+            print("  ".join(filter(None, (*parts, f"{clock} left"))), file=sys.stderr, flush=True)
 
 
 def _shown_rate(per_second: float) -> str:

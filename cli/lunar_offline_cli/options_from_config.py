@@ -22,6 +22,8 @@ KINDS = (
     ("rho 1: ", RunKind(discrete=True, rho=1.0)),
 )
 
+MOST_CHOICES = 16  # characters of all choices that a metavar shows
+
 Flags = Mapping[str, tuple[Any, Any, Option]]
 
 
@@ -86,10 +88,21 @@ def _help(about: Option) -> str:
     return about.help + names + (f" ({about.unit})" if about.unit else "")
 
 
+def _metavar(kind: Any, about: Option, *, as_list: bool) -> str | None:
+    """Return the name of an option's value in help; None leaves it to the type."""
+    if is_table(kind):
+        return "NAME=VALUE,..."
+    choices = "|".join(about.choices)
+    named = "ID" if about.completes in ("datasets", "envs") else None
+    found = choices if choices and len(choices) <= MOST_CHOICES else named
+    return "VALUE,VALUE" if as_list else found
+
+
 def _parameter(name: str, found: tuple[Any, Any, Option], *, as_list: bool) -> inspect.Parameter:
     kind, default, about = found
     annotation = typer.Option(
         flag(name),
+        metavar=_metavar(kind, about, as_list=as_list),
         help=_help(about),
         show_default=shown_default(default, about),
         rich_help_panel=about.panel,

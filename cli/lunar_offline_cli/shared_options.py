@@ -12,6 +12,8 @@ EnvId = Annotated[
     str | None,
     typer.Option(
         "--env",
+        metavar="ID",
+        autocompletion=completion.envs,
         help="Gymnasium id of the env; to be given once for one that is not registered.",
         show_default="the env of the dataset, run or policy",
     ),

@@ -10,6 +10,7 @@ from importlib import import_module
 from lunar_offline.agents.learner import Algorithm, Learner, LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.errors import UsageError
+from lunar_offline.options import did_you_mean
 
 
 @cache
@@ -26,7 +27,9 @@ def algorithms() -> dict[str, Algorithm]:
 def find_algorithm(name: str) -> Algorithm:
     """Return an algorithm by its name. Raises UsageError for an unknown name."""
     if name not in algorithms():
-        raise UsageError(f"algorithm {name!r:.80} is not one of {', '.join(algorithms())}")
+        names = algorithms()
+        hint = did_you_mean(name, names)
+        raise UsageError(f"algorithm {name!r:.80} is not one of {', '.join(names)}{hint}")
     return algorithms()[name]
 
 

@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from lunar_offline.datasets import cache
 from lunar_offline.datasets.cache import Flat
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
-from lunar_offline.datasets.folder import DatasetFolder, open_folder
+from lunar_offline.datasets.folder import DatasetFolder, cache_file, open_folder
 from lunar_offline.datasets.manifest import check_files, file_sha256
-from lunar_offline.datasets.metadata import space_as_json
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.datasets.readers.request import Request
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.atomic_write import sync_directory
-from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.plain_text import one_line
 from lunar_offline.storage.strict_json import JSONValue
 from lunar_offline.storage.untrusted_files import files_below
@@ -173,15 +171,15 @@ def read_folder(folder: DatasetFolder, *, trusted: bool = False) -> Dataset:
     unhashed = bool(manifest and trusted and recorded)
     if manifest and not unhashed:
         check_files(folder.path, manifest, data=True)
-    sha256 = recorded or _sha256(data, metadata.format, manifest)
+    sha256 = recorded or data_sha256(data, metadata.format, manifest)
     request = _request(folder, sha256)
-    path = datasets_root() / FOLDER / "cache" / f"{request.key}.flat"
+    path = cache_file(request.key)
     try:
         mapped = cache.open_flat(path, request.key, request.dtype, check=not trusted)
     except (OSError, ValueError, RefusedError):
 
         def check_unchanged() -> None:
-            hashed = _sha256(data, metadata.format) if unhashed else sha256
+            hashed = data_sha256(data, metadata.format) if unhashed else sha256
             if hashed != sha256 or _signature(data, metadata.format) != before:
                 raise RefusedError(
                     f"{request.data}: does not match its sha256, or changed while it was read"
@@ -202,7 +200,7 @@ def _signature(data: Path, kind: str) -> list[tuple[str, int, int, int, int]]:
     return found
 
 
-def _sha256(data: Path, kind: str, manifest: Mapping[str, Any] | None = None) -> str:
+def data_sha256(data: Path, kind: str, manifest: Mapping[str, Any] | None = None) -> str:
     """Return the hash of a dataset's data; a checked manifest gives the hashes of its files."""
     try:
         if kind == "hdf5":
@@ -226,9 +224,7 @@ def _data_files(data: Path, kind: str) -> list[Path]:
 def _request(folder: DatasetFolder, sha256: str) -> Request:
     """Return the request for the conversion, with the key of the cache file."""
     data, metadata, env = folder.data, folder.metadata, folder.env
-    action = env.action_space
-    parts = [str(cache.FORMAT), sha256, str(env.observation_size), space_as_json(action)]
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    action, key = env.action_space, folder.cache_key(sha256)
     hdf5 = metadata.format == "hdf5"
     size = sum(path.lstat().st_size for path in _data_files(data, metadata.format))
     if metadata.steps > size or metadata.episodes * MIN_EPISODE_BYTES > size:

@@ -95,7 +95,7 @@ class Journal:
 
     def discard(self) -> None:
         """Remove the journal, after its dataset is published."""
-        _remove(self.path)
+        remove_journal(self.path)
 
     def _file(self, index: int) -> Path:
         return self.path / "episodes" / f"{index:08d}"
@@ -124,7 +124,7 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
         elif stored.read_text(encoding="utf-8") != text:
             raise RefusedError(
                 f"dataset {dataset_id} was started with another recipe; continue with that recipe, "
-                f"choose another --dataset, or remove {path}"
+                f"choose another --dataset, or lunar-offline dataset delete {dataset_id}"
             )
         for leftover in (*path.glob(".*.tmp"), *(path / "episodes").glob(".*.tmp")):
             leftover.unlink()
@@ -137,7 +137,22 @@ def discard_leftover(dataset_id: str) -> None:
     path = datasets_root() / FOLDER / dataset_id
     if path.is_dir():
         with suppress(RefusedError), _locked(path, dataset_id):
-            _remove(path)
+            remove_journal(path)
+
+
+@contextmanager
+def locked_journal(dataset_id: str) -> Iterator[None]:
+    """Lock a dataset id against writers, if anything of it was recorded.
+
+    Raises:
+        RefusedError: another process records the dataset.
+    """
+    path = datasets_root() / FOLDER / dataset_id
+    if not path.is_dir():
+        yield
+        return
+    with _locked(path, dataset_id):
+        yield
 
 
 @contextmanager
@@ -154,7 +169,7 @@ def _locked(path: Path, dataset_id: str) -> Iterator[None]:
         yield
 
 
-def _remove(path: Path) -> None:
+def remove_journal(path: Path) -> None:
     """Remove a journal, and its recipe last, so that no episode is left without its recipe."""
     with ThreadPoolExecutor(REMOVALS) as pool, suppress(FileNotFoundError):
         pool.map(os.unlink, (path / "episodes").iterdir())

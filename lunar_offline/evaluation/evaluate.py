@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.env_kwargs import PlainValue
+from lunar_offline.envs.rollout import Act
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.figures import evaluation_figure
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
@@ -16,6 +18,7 @@ from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.strict_json import write_json
 
 NOT_REPEATED = ("returns", "seeds")
+PHASE = "held-out episodes"
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,21 @@ def evaluate_policies(
     Raises:
         UsageError: `episodes` is below 1.
     """
-    summary = evaluate_policy(policies.best, episodes, workers=workers, observer=observer)
+    differ = policies.last is not None and policies.last.sha256 != policies.best.sha256
+    summary = evaluate_policy(
+        policies.best,
+        episodes,
+        workers=workers,
+        observer=observer,
+        phase="held-out (best)" if differ else PHASE,
+    )
     if policies.last is None:
         return summary
     last = summary
-    if policies.last.sha256 != policies.best.sha256:
-        last = evaluate_policy(policies.last, episodes, workers=workers, observer=observer)
+    if differ:
+        last = evaluate_policy(
+            policies.last, episodes, workers=workers, observer=observer, phase="held-out (last)"
+        )
     return summary | {"last": {k: v for k, v in last.items() if k not in NOT_REPEATED}}
 
 
@@ -72,15 +84,16 @@ def evaluate_policy(
     *,
     workers: int = 1,
     observer: Observer | None = None,
+    phase: str = PHASE,
 ) -> dict[str, Any]:
     """Evaluate one policy on the held-out seeds; see `summarize`.
 
-    Arguments and errors are those of `evaluate_policies`.
+    Arguments and errors are those of `evaluate_policies`; `phase` labels the progress.
     """
     if episodes < 1:
         raise UsageError(f"--episodes {episodes}: at least one")
     observer = observer or Silent()
-    observer.phase("held-out episodes", episodes, 0)
+    observer.phase(phase, episodes, 0)
     found = held_out_episodes(
         policy.env,
         policy.act,
@@ -91,6 +104,19 @@ def evaluate_policy(
     return summarize(found, policy.env)
 
 
+def validate(env: EnvInfo, act: Act, episodes: int, observer: Observer) -> dict[str, Any]:
+    """Evaluate a policy of a run on the validation seeds; see `summarize`."""
+    observer.phase("validation", episodes, 0)
+    found = held_out_episodes(
+        env,
+        act,
+        episodes,
+        stream="validation",
+        on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
+    )
+    return summarize(found, env)
+
+
 def check_folder(folder: Path) -> None:
     """Raise UsageError unless `folder` is a folder or can be created."""
     nearest = next(p for p in (folder, *folder.parents) if os.path.lexists(p) or p == p.parent)
@@ -98,8 +124,15 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder}: {nearest} is not a folder")
 
 
-def write_evaluation(folder: Path, summary: dict[str, Any]) -> None:
-    """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed."""
+def write_evaluation(folder: Path, summary: dict[str, Any], env: EnvInfo) -> None:
+    """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed.
+
+    Args:
+        folder: a run directory, or any other folder.
+        summary: see `evaluate_policies`.
+        env: the env of the episodes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "evaluation.json", summary)
-    evaluation_figure(summary["returns"], folder / "evaluation.png")
+    figure = folder / "evaluation.png"
+    evaluation_figure(summary["returns"], figure, solved_return=env.solved_return)

@@ -3,26 +3,34 @@
 import io
 import itertools
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.envs.rollout import rollout
 from lunar_offline.errors import UsageError
+from lunar_offline.evaluation.evaluate import evaluate_policy
 from lunar_offline.evaluation.evaluation_file import read_evaluation
 from lunar_offline.evaluation.held_out_seeds import EVALUATION_SEED, STREAMS
-from lunar_offline.policies.behavior import BehaviorPolicy, policy_of_file
+from lunar_offline.policies.behavior import BehaviorPolicy, behavior_policy
+from lunar_offline.progress import Observer
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.transitions import Episode
 
 STEPS_PER_SECOND = 50
 STRIDE = 2  # env steps per frame
 CHOICES = ("best", "median", "worst")
+SEARCHED = 100  # held-out episodes among which the best, median and worst are found
+MOST_EPISODES = 10_000_000
 
 
 def film_episode(policy: BehaviorPolicy, index: int) -> tuple[list[NDArray[np.uint8]], Episode]:
@@ -41,6 +49,8 @@ def film_episode(policy: BehaviorPolicy, index: int) -> tuple[list[NDArray[np.ui
     def keep(env: gym.Env, ended: bool) -> None:
         if next(steps) % STRIDE == 0 or ended:
             frame: Any = env.render()
+            if frame is None:
+                raise UsageError(f"{policy.env.env_id} draws no pictures")
             frames.append(np.asarray(frame))
 
     episode_purpose, action_purpose = STREAMS["evaluation"]
@@ -57,52 +67,113 @@ def film_episode(policy: BehaviorPolicy, index: int) -> tuple[list[NDArray[np.ui
 
 
 def choose(returns: list[float], which: str) -> int:
-    """Return the index of the best, median or worst return.
+    """Return the index of the best, median or worst return, or the index that is given.
 
     Raises:
         UsageError: `which` is neither `best`, `median`, `worst` nor the index of an episode.
     """
-    order = np.argsort(returns, kind="stable")
     if which in CHOICES:
+        order = np.argsort(returns, kind="stable")
         return int(order[{"best": -1, "median": len(order) // 2, "worst": 0}[which]])
-    if which.isdigit() and int(which) < len(returns):
+    if which.isascii() and which.isdigit() and int(which) < MOST_EPISODES:
         return int(which)
-    raise UsageError(f"episode {which!r} is not {', '.join(CHOICES)} or 0 .. {len(returns) - 1}")
+    raise UsageError(f"episode {which!r:.80} is not {', '.join(CHOICES)} or a number from 0")
 
 
-def film_run(
-    run: Path, which: str, kind: str = "gif", *, env: EnvInfo | None = None
-) -> tuple[Path, Episode]:
-    """Write a video of one held-out episode of an evaluated run into its directory.
+@dataclass(frozen=True)
+class Subject:
+    """A policy to film.
+
+    Attributes:
+        name: of its files.
+        folder: where its videos are written.
+        policy: the deterministic policy.
+        returns: of its evaluation, from held-out episode 0; empty if there is none.
+    """
+
+    name: str
+    folder: Path
+    policy: BehaviorPolicy
+    returns: list[float]
+
+    def with_settings(self, settings: Mapping[str, PlainValue]) -> Self:
+        """Return it in its env with other settings, for which it has no evaluation."""
+        policy = self.policy.with_settings(settings)
+        return self if policy is self.policy else replace(self, policy=policy, returns=[])
+
+    def measured(self, observer: Observer, *, workers: int = 1) -> Self:
+        """Return it with the returns of the first SEARCHED held-out episodes."""
+        found = evaluate_policy(self.policy, SEARCHED, workers=workers, observer=observer)
+        return replace(self, returns=[float(value) for value in found["returns"]])
+
+
+def find_subject(name: str, *, discrete: bool | None = None, env: EnvInfo | None = None) -> Subject:
+    """Find a policy to film.
 
     Args:
-        run: the run directory.
-        which: `best`, `median`, `worst`, or an index.
-        kind: `gif` or `mp4`.
+        name: a run directory, whose videos are written into it, or any other policy; see
+            `behavior_policy`.
+        discrete: see `behavior_policy`.
         env: the env that the user named; None accepts any registered env.
 
+    Raises:
+        UsageError: there is no such policy.
+        RefusedError: the policy file or evaluation.json is damaged.
+    """
+    policy = behavior_policy(name, discrete=discrete, stochastic=False, env=env)
+    run = Path(name)
+    if not run.is_dir():
+        stem = re.sub(r"[^-\w.]+", "-", policy.name)
+        return Subject(stem, Path(), policy, [])
+    source, returns = run / "evaluation.json", []
+    if os.path.lexists(source):
+        returns = [float(r) for r in read_evaluation(source)["returns"]]
+    return Subject("episode", run, policy, returns)
+
+
+def film(
+    subject: Subject, which: str, kind: str = "gif", *, against: BehaviorPolicy | None = None
+) -> tuple[Path, list[Episode]]:
+    """Write a video of one held-out episode.
+
+    Args:
+        subject: the policy. Its returns are needed unless `which` is an index.
+        which: `best`, `median`, `worst`, or the index of a held-out episode.
+        kind: `gif` or `mp4`.
+        against: a deterministic policy that is shown on the right, from the same start; its video
+            stays at its last frame until the other one ends, or the other way round.
+
     Returns:
-        The path of the video, and the episode.
+        The path of the video, and the episode of each policy.
 
     Raises:
-        UsageError: the run has not been evaluated, the episode does not exist, or the kind is
-            unknown.
-        RefusedError: evaluation.json is damaged.
+        UsageError: the episode or the kind is unknown, the policies have different envs, or the env
+            draws no pictures.
     """
     if kind not in ("gif", "mp4"):
-        raise UsageError(f"format {kind!r} is not gif or mp4")
-    source = run / "evaluation.json"
-    if not os.path.lexists(source):
-        raise UsageError(f"{run} has no evaluation.json; first run: lunar-offline evaluate {run}")
-    returns = [float(r) for r in read_evaluation(source)["returns"]]
-    index = choose(returns, which)
-    path = run / f"episode-{which}.{kind}"
+        raise UsageError(f"format {kind!r:.80} is not gif or mp4")
     if kind == "mp4":
         _imageio()  # fail before the rollout, not after it
-    policy = policy_of_file(run / "policy.safetensors", stochastic=False, env=env)
-    frames, episode = film_episode(policy, index)
+    policies = [subject.policy, *([against] if against else [])]
+    if against is not None and against.env.env_id != subject.policy.env.env_id:
+        raise UsageError(
+            f"--against {against.name}: is for {against.env.env_id}, not "
+            f"{subject.policy.env.env_id}"
+        )
+    index = choose(subject.returns, which)
+    filmed = [film_episode(policy, index) for policy in policies]
+    frames = filmed[0][0] if against is None else _side_by_side([f for f, _ in filmed])
+    beside = re.sub(r"[^-\w.]+", "-", f"-against-{against.name}") if against else ""
+    path = subject.folder / f"{subject.name}-{which}{beside}.{kind}"
     (write_gif if kind == "gif" else _write_mp4)(frames, path)
-    return path, episode
+    return path, [episode for _, episode in filmed]
+
+
+def _side_by_side(films: list[list[NDArray[np.uint8]]]) -> list[NDArray[np.uint8]]:
+    """Join the frames of two films from left to right; the shorter one stays at its last frame."""
+    longest = max(map(len, films))
+    padded = [frames + frames[-1:] * (longest - len(frames)) for frames in films]
+    return [np.concatenate(pair, axis=1) for pair in zip(*padded, strict=True)]
 
 
 def write_gif(frames: list[NDArray[np.uint8]], path: Path) -> None:

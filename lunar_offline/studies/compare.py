@@ -36,6 +36,12 @@ class Finished:
     evaluation: dict[str, Any]
     metrics: list[Record]
 
+    @property
+    def env(self) -> str:
+        """Its env, with keyword arguments if it has any."""
+        kwargs = self.config.get("env_kwargs")
+        return f"{self.config['env']} {kwargs}" if kwargs else self.config["env"]
+
 
 @dataclass(frozen=True)
 class Group:
@@ -54,20 +60,29 @@ class Group:
         return np.array([run.evaluation.get(measure, math.nan) for run in self.runs])
 
     def mean(self, measure: str) -> float | None:
-        """Return the mean of a measure over runs; None if the env does not have it."""
-        mean = float(self.scores(measure).mean())
-        return None if math.isnan(mean) else mean
+        """Return the mean of a measure over runs; None if a run does not have it."""
+        return _known(float(self.scores(measure).mean()))
 
     @cached_property
     def iqm(self) -> Estimate:
-        """IQM over runs of the evaluation mean, with its 95% interval."""
-        return bootstrap(interquartile_mean, self.scores())
+        """IQM over runs of the evaluation mean, with its 95% interval; NaN ends for one run."""
+        scores = self.scores()
+        if len(scores) == 1:
+            return Estimate(float(scores[0]), math.nan, math.nan)
+        return bootstrap(interquartile_mean, scores)
 
     def last(self) -> float:
         """IQM over runs of the evaluation mean of the last policy."""
         return interquartile_mean(
             np.array([run.evaluation.get("last", run.evaluation)["mean"] for run in self.runs])
         )
+
+    def better_than(self, other: "Group") -> Estimate:
+        """Return the probability that a run here is better than one of `other`, as `iqm` does."""
+        samples = self.scores(), other.scores()
+        if min(map(len, samples)) == 1:
+            return Estimate(probability_of_improvement(*samples), math.nan, math.nan)
+        return bootstrap(probability_of_improvement, *samples)
 
     def episodes_to_level(self) -> float:
         """Median of the online episodes until a validation mean reaches 200; inf if too few do."""
@@ -82,7 +97,7 @@ def read_runs(paths: Sequence[Path]) -> list[Finished]:
     """Read run directories and sweeps, which are folders of them; skip unfinished runs.
 
     Raises:
-        UsageError: a path is neither, or no run is finished.
+        UsageError: a path is neither, no run is finished, or the runs have different envs.
         RefusedError: an evaluation cannot be read.
     """
     found: list[Path] = []
@@ -97,7 +112,15 @@ def read_runs(paths: Sequence[Path]) -> list[Finished]:
     runs = [_read(path) for path in found if (path / "evaluation.json").is_file()]
     if not runs:
         raise UsageError("no run is finished: none has an evaluation.json")
+    _check_one_env(runs)
     return runs
+
+
+def _check_one_env(runs: Sequence[Finished]) -> None:
+    envs = {run.env: run.path for run in reversed(runs)}
+    if len(envs) > 1:
+        named = ", ".join(f"{path} is of {env}" for env, path in envs.items())
+        raise UsageError(f"returns of different envs cannot be compared: {named}")
 
 
 def _read(path: Path) -> Finished:
@@ -133,33 +156,40 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
     `iqm` is the interquartile mean over runs of the evaluation mean, with its 95% stratified
     bootstrap interval. `better` is the probability that a run of the group has a higher mean than a
-    run of the first group, with its interval. `episodes_to_200` is the Kaplan-Meier median of the
-    online episodes until a validation mean reaches 200, null if too few runs reach it.
-    `lowest_window` is the worst 100-episode mean of all runs. Measures that only the lander has are
-    null for other envs.
+    run of the first group, with its interval. The ends of an interval are null for a single run.
+    `episodes_to_200` is the Kaplan-Meier median of the online episodes until a validation mean
+    reaches 200, null if too few runs reach it. `lowest_window` is the worst 100-episode mean of all
+    runs, null if one has fewer episodes.
+    Measures that only the lander has are null for other envs.
     """
     table = []
     for group in groups:
         reached = group.episodes_to_level()
-        better = None
-        if group is not groups[0]:
-            better = bootstrap(probability_of_improvement, group.scores(), groups[0].scores())
+        better = None if group is groups[0] else group.better_than(groups[0])
         table.append(
             {
                 "group": group.name,
                 "runs": len(group.runs),
-                "iqm": group.iqm._asdict(),
+                "iqm": _plain(group.iqm),
                 "last": group.last(),
-                "lowest_window": float(group.scores("min_window_100").min()),
+                "lowest_window": _known(float(group.scores("min_window_100").min())),
                 "crash_rate": group.mean("crash_rate"),
                 "fuel": group.mean("fuel"),
                 "frames": group.mean("frames"),
                 "regret_to_bound": group.mean("regret_to_bound"),
                 "episodes_to_200": reached if math.isfinite(reached) else None,
-                "better": better._asdict() if better else None,
+                "better": _plain(better) if better else None,
             }
         )
     return table
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    return {name: _known(value) for name, value in estimate._asdict().items()}
 
 
 HEADINGS = (
@@ -184,16 +214,23 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [
         row["group"],
         str(row["runs"]),
-        str(Estimate(**row["iqm"])),
+        _with_interval(row["iqm"], "{:.1f}"),
         f"{row['last']:.1f}",
-        f"{row['lowest_window']:.1f}",
+        _shown(row["lowest_window"], "{:.1f}"),
         _shown(row["crash_rate"], "{:.2%}").removesuffix("%"),
         _shown(row["fuel"], "{:.1f}"),
         _shown(row["frames"], "{:.0f}"),
         _shown(row["regret_to_bound"], "{:.1f}"),
         "not reached" if reached is None else f"{reached:.0f}",
-        f"{better['value']:.2f} [{better['low']:.2f}, {better['high']:.2f}]" if better else "",
+        _with_interval(better, "{:.2f}") if better else "",
     ]
+
+
+def _with_interval(estimate: dict[str, Any], pattern: str) -> str:
+    shown = {name: _shown(value, pattern) for name, value in estimate.items()}
+    if estimate["low"] is None:
+        return shown["value"]
+    return f"{shown['value']} [{shown['low']}, {shown['high']}]"
 
 
 def _shown(value: float | None, pattern: str) -> str:

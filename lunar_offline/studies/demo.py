@@ -9,7 +9,7 @@ from typing import Any
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets.description import Collected
 from lunar_offline.errors import RefusedError
-from lunar_offline.evaluation.video import film_run
+from lunar_offline.evaluation.video import film, find_subject
 from lunar_offline.progress import Observer
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.start_or_resume import finish, start
@@ -69,6 +69,6 @@ def run_demo(out: Path, observer: Observer) -> Demo:
     summary = finish(training.run, observer)
     assert summary is not None  # evaluation_episodes is above 0
     observer.phase("filming", 1, 0)
-    film, _ = film_run(training.run.path, "median")
+    filmed, _ = film(find_subject(str(training.run.path)), "median")
     observer.advance(1)
-    return Demo(collected, training.run.path, summary, film, time.perf_counter() - began)
+    return Demo(collected, training.run.path, summary, filmed, time.perf_counter() - began)

@@ -42,11 +42,7 @@ class TrainConfig:
     """
 
     dataset: str = option(
-        "",
-        "Minari dataset id; none at rho 0.",
-        swept=True,
-        panel=DATA,
-        completes="datasets",
+        "", "Minari dataset id; none at rho 0.", swept=True, panel=DATA, completes="datasets"
     )
     dataset_sha256: str = option(
         "", "Required sha256 of the dataset's data; empty accepts any.", panel=DATA
@@ -56,6 +52,7 @@ class TrainConfig:
         "Gymnasium id of the env; to be given once for one that is not registered.",
         swept=True,
         panel=DATA,
+        completes="envs",
     )
     discrete: bool = option(True, "Action space of the env.", panel=DATA)
     env_kwargs: Mapping[str, PlainValue] = option_table(

@@ -13,8 +13,7 @@ from lunar_offline.agents.nn.precision import resolve_precision
 from lunar_offline.datasets.journal import Journal
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.errors import UsageError
-from lunar_offline.evaluation.held_out_seeds import held_out_episodes
-from lunar_offline.evaluation.summary import summarize
+from lunar_offline.evaluation.evaluate import validate
 from lunar_offline.policies.acting import policy_act
 from lunar_offline.policies.policy_file import save_policy
 from lunar_offline.progress import Observer, Silent
@@ -123,6 +122,8 @@ class Training:
                 self._checkpoint()
         if self.config.uses_env:
             self._validate()
+        else:
+            self._log_rest()
         self._checkpoint()
 
     def _train_online(self, journal: Journal | None) -> None:
@@ -156,6 +157,7 @@ class Training:
                         self._checkpoint()
         finally:
             recorder.env.close()
+        self._log_rest()
         self._checkpoint()
 
     def _run_episode(self, recorder: EpisodeRecorder) -> Episode:
@@ -199,9 +201,15 @@ class Training:
         if online and self.batches.balanced:
             self.batches.balanced.update(batch, self.learner.update_step)
         metrics = self.learner.update(batch, self.episode if online else None)
-        if self.learner.update_step % ACCUMULATE_EVERY == 0:
+        last = not self.config.uses_env and self.learner.update_step == self.config.updates
+        if last or self.learner.update_step % ACCUMULATE_EVERY == 0:
             self._interval.add(metrics)
         if self.learner.update_step % LOG_EVERY == 0:
+            self._log_interval()
+
+    def _log_rest(self) -> None:
+        """Log the rest of the metrics, before the last checkpoint, which then holds none."""
+        if self._interval:
             self._log_interval()
 
     def _log_interval(self) -> None:
@@ -218,24 +226,11 @@ class Training:
         if not self.config.validation_episodes:
             return
         before = time.perf_counter()
-        episodes = held_out_episodes(
-            self.env,
-            policy_act(self.learner.average.policy, stochastic=False),
-            self.config.validation_episodes,
-            stream="validation",
-        )
-        summary = summarize(episodes, self.env)
-        self.run.log(
-            ValidationRecord(
-                update_step=self.learner.update_step,
-                env_step=self.env_step,
-                episode=self.episode,
-                mean=summary["mean"],
-                min=summary["min"],
-                frames=summary["frames"],
-                crash_rate=summary.get("crash_rate"),
-            )
-        )
+        act = policy_act(self.learner.average.policy, stochastic=False)
+        summary = validate(self.env, act, self.config.validation_episodes, self.observer)
+        self.observer.phase("online episodes", self.config.online_episodes, self.episode)
+        steps = self.learner.update_step, self.env_step, self.episode
+        self.run.log(ValidationRecord.of_summary(*steps, summary))
         if summary["mean"] > self.best_validation:
             self.best_validation = summary["mean"]
             self._save_policy("policy")

@@ -66,6 +66,15 @@ class ValidationRecord:
     frames: float
     crash_rate: float | None = None
 
+    @classmethod
+    def of_summary(
+        cls, update_step: int, env_step: int, episode: int, summary: Mapping[str, Any]
+    ) -> Self:
+        """Return the record of a validation; see `summarize`."""
+        mean, lowest, frames = (summary[name] for name in ("mean", "min", "frames"))
+        crash_rate = summary.get("crash_rate")
+        return cls(update_step, env_step, episode, mean, lowest, frames, crash_rate)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON values of the record."""
         values = {"validation_mean": self.mean, "validation_min": self.min}
@@ -111,6 +120,10 @@ class IntervalMeans:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        """Whether any metric was added since the last `take`."""
+        return bool(self._counts)
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
         """Add the metrics of one update: scalar tensors by name."""

@@ -141,5 +141,5 @@ def finish(
         workers=workers,
         observer=observer,
     )
-    write_evaluation(run.path, summary)
+    write_evaluation(run.path, summary, config.env_info())
     return summary

@@ -16,6 +16,7 @@ def collect(
     dataset: Annotated[
         str | None,
         typer.Option(
+            metavar="ID",
             help="Minari id to publish under.",
             show_default="lunar-sac-v0 for the shipped recipe; any other collection names its id",
         ),
@@ -38,8 +39,10 @@ def collect(
     recipe: Annotated[
         str | None,
         typer.Option(
+            metavar="ID|FILE",
             help="Record the dataset of a recipe: a .toml file, or the id of a bundled recipe.",
             show_default="none",
+            autocompletion=completion.recipes,
         ),
     ] = None,
     other_bytes: Annotated[

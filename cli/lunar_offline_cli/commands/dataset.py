@@ -2,16 +2,25 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lunar_offline.storage.plain_text import without_links
+from lunar_offline_cli import completion
+from lunar_offline_cli.command import Command, Group
 from lunar_offline_cli.messages import printable
 from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.tables import aligned, pairs
+
+TEXTS = ("algorithm", "description", "sha256")
 
 app = typer.Typer(
-    help="List, show, pack and verify local datasets. No command runs code that a dataset names.",
+    cls=Group,
+    help="List, show, verify, pack and delete local datasets. No command runs code that a dataset "
+    "names.",
     no_args_is_help=True,
 )
 
@@ -27,7 +36,7 @@ def _open(dataset: str, env: str | None, env_kwargs: str | None) -> Any:
     return open_folder(dataset, unregistered_env(env, parse_kwargs(env_kwargs or "")))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(as_json: AsJson = False) -> None:
     """List the local datasets. An unreadable dataset is listed with the reason."""
     from lunar_offline.datasets.listing import list_datasets
@@ -36,19 +45,22 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows]))
         return
-    for row in rows:
-        if row.episodes is not None and row.steps is not None:
-            typer.echo(
-                f"{row.dataset_id:<32} {row.env:<24} {row.actions:<11} {row.episodes:>7,} "
-                f"episodes {row.steps:>11,} steps"
-            )
-        if row.refused:
-            typer.echo(printable(f"{row.dataset_id:<32} refused: {row.refused}"))
     if not rows:
         typer.echo("no datasets yet; make one with: lunar-offline collect")
+        return
+    lines = [
+        (row.dataset_id, row.env, row.actions, f"{row.episodes:,}", f"{row.steps:,}")
+        for row in rows
+        if row.episodes is not None and row.steps is not None
+    ]
+    if lines:
+        typer.echo(aligned(("dataset", "env", "actions", "episodes", "steps"), lines))
+    for row in rows:
+        if row.refused:
+            typer.echo(printable(f"{row.dataset_id}: refused: {row.refused}"))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     dataset: DatasetId,
     env: EnvId = None,
@@ -82,12 +94,76 @@ def show(
     if as_json:
         typer.echo(json.dumps(shown))
         return
+    typer.echo(_described(shown))
+
+
+def _described(shown: dict[str, Any]) -> str:
+    """Return the contents, statistics and provenance as aligned lines."""
+    top = {
+        "dataset": shown["dataset_id"],
+        "env": f"{shown['env']}, {shown['actions']} actions",
+        "episodes": f"{shown['episodes']:,}",
+        "steps": f"{shown['steps']:,}",
+        "return": ", ".join(f"{n} {shown[f'return_{n}']}" for n in ("mean", "sd", "iqm")).replace(
+            "iqm", "IQM"
+        ),
+        "": f"min {shown['return_min']}, max {shown['return_max']}",
+        "length": f"mean {shown['length_mean']} env steps; {shown['truncated']:,} truncated",
+        **{key: without_links(shown[key]) for key in TEXTS if shown[key]},
+    }
+    parts = [pairs(top)]
     for key, value in shown.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        typer.echo(printable(f"{key:<20} {text}"))
+        if isinstance(value, dict):
+            parts.append(f"\n{printable(key)}\n{pairs(_in_words(value), indent=2)}")
+    return "\n".join(parts)
 
 
-@app.command()
+def _in_words(values: dict[str, Any]) -> dict[str, str]:
+    """Return a line of text for each value; a list of tables has a line for each of them."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        several = isinstance(value, list) and value and all(isinstance(v, dict) for v in value)
+        for number, one in enumerate(value if several else [value], 1):
+            name = f"{key} {number}" if several and len(value) > 1 else key
+            found[name] = _words(one) or "none"
+    return found
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_words(inner)}" for key, inner in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
+
+
+@app.command(cls=Command)
+def delete(
+    dataset: DatasetId,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a dataset, its cache, and what is left of its recording."""
+    from lunar_offline.datasets.delete import delete_dataset, plan_deletion
+    from lunar_offline.errors import UsageError
+
+    planned = plan_deletion(dataset)
+    place = "an unfinished recording" if planned.path is None else str(planned.path)
+    what = f"{dataset}: {place}, {planned.bytes / 1e6:.1f} MB"
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise UsageError(f"{what} would be deleted; add --yes to delete it")
+        if not typer.confirm(f"Delete {printable(what)}?", err=True):
+            typer.echo("nothing was deleted", err=True)
+            raise typer.Exit(1)
+    delete_dataset(planned)
+    if as_json:
+        typer.echo(json.dumps({"dataset_id": dataset, "bytes": planned.bytes}))
+        return
+    typer.echo(f"deleted {printable(what)}")
+
+
+@app.command(cls=Command)
 def pack(
     dataset: DatasetId, env: EnvId = None, env_kwargs: EnvKwargs = None, as_json: AsJson = False
 ) -> None:
@@ -102,11 +178,16 @@ def pack(
     typer.echo(f"{dataset}: {len(packed.transitions):,} rows in {packed.cache}")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     dataset: DatasetId,
     replay: Annotated[
-        str, typer.Option(help="Episodes to replay in the env: a number, or all.")
+        str,
+        typer.Option(
+            metavar="N|all",
+            help="Episodes to replay in the env: a number, or all.",
+            autocompletion=completion.one_of("all"),
+        ),
     ] = "0",
     env: EnvId = None,
     env_kwargs: EnvKwargs = None,

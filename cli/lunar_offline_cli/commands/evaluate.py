@@ -1,6 +1,7 @@
 """The command `lunar-offline evaluate`."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 
 from lunar_offline_cli import completion
 from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.tables import aligned
 
 
 def evaluate(
@@ -59,36 +61,55 @@ def evaluate(
             policies = RunFolder(folder).policies(env=named, stochastic=stochastic)
             check_policy_space(policies.best, run, discrete)
             policies = policies.with_settings(settings)
+            policy = policies.best
             summary = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
             policy = behavior_policy(run, discrete=discrete, stochastic=stochastic, env=named)
             policy = policy.with_settings(settings)
             summary = evaluate_policy(policy, episodes, workers=workers, observer=bars)
     if out is not None:
-        write_evaluation(out, summary)
+        write_evaluation(out, summary, policy.env)
     if as_json:
         typer.echo(json.dumps(summary))
         return
     typer.echo(describe(summary))
     if out is not None:
         typer.echo(f"in {out}: evaluation.json, evaluation.png")
+    typer.echo(f"next: lunar-offline video {shlex.quote(run)}")
 
 
 def describe(summary: dict[str, Any]) -> str:
-    """Return the summary of an evaluation as two lines of text."""
-    returns = (
-        f"return {summary['mean']:.1f} (sd {summary['sd']:.1f}, IQM {summary['iqm']:.1f}, worst "
-        f"{summary['min']:.1f}, lowest mean of 100: {summary['min_window_100']:.1f}) over "
-        f"{summary['episodes']} held-out episodes\n"
-    )
-    if "regret_parts" not in summary:  # an env without specific measures
-        ends = ", ".join(f"{count} {name}" for name, count in summary["outcomes"].items())
-        return f"{returns}{ends}; {summary['frames']:.0f} frames"
-    parts = ", ".join(
-        f"{name.replace('_', ' ')} {value:.1f}" for name, value in summary["regret_parts"].items()
-    )
-    return (
-        f"{returns}{summary['success_rate']:.1%} reach 200, {summary['crash_rate']:.1%} crash; "
-        f"fuel {summary['fuel']:.1f}, {summary['frames']:.0f} frames, regret to the bound "
-        f"{summary['regret_to_bound']:.1f} ({parts})"
-    )
+    """Return the summary of an evaluation as a table: a measure per row, a policy per column.
+
+    The policy of a run with the best validation mean is `best`, that at the end `last`.
+    """
+    policies = {"best": summary}
+    if "last" in summary:
+        policies = {"last": summary["last"], "best": summary}
+    episodes = f"{summary['episodes']:,} held-out episodes"
+    measured = [_measures(found) for found in policies.values()]
+    rows = [[name, *(found.get(name, "-") for found in measured)] for name in measured[-1]]
+    return aligned((episodes, *(policies if len(policies) > 1 else [""])), rows)
+
+
+# measures in order: name on the terminal, key, format
+MEASURES = (
+    ("mean return", "mean", "{:.1f}"),
+    ("interquartile mean", "iqm", "{:.1f}"),
+    ("standard deviation", "sd", "{:.1f}"),
+    ("worst return", "min", "{:.1f}"),
+    ("worst 100-episode mean", "min_window_100", "{:.1f}"),
+    ("return of 200 or more", "success_rate", "{:.1%}"),
+    ("env steps per episode", "frames", "{:.0f}"),
+    ("fuel", "fuel", "{:.1f}"),
+    ("regret to the bound", "regret_to_bound", "{:.1f}"),
+)
+
+
+def _measures(summary: dict[str, Any]) -> dict[str, str]:
+    """Return the measures of a policy by their names on the terminal."""
+    found = {name: form.format(summary[key]) for name, key, form in MEASURES if key in summary}
+    parts = summary.get("regret_parts", {})
+    found |= {f"  {name.replace('_', ' ')}": f"{value:.1f}" for name, value in parts.items()}
+    ends = summary["outcomes"].items()
+    return found | {name: f"{count / summary['episodes']:.1%}" for name, count in ends}

@@ -6,11 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from lunar_offline_cli import completion
 from lunar_offline_cli.shared_options import AsJson, DatasetId, Quiet
 
 Remote = Annotated[
     str | None,
-    typer.Option(envvar="MINARI_REMOTE", help="hf://USER or gcp://BUCKET.", show_default="none"),
+    typer.Option(
+        envvar="MINARI_REMOTE",
+        metavar="REMOTE",
+        help="hf://USER or gcp://BUCKET.",
+        show_default="$MINARI_REMOTE",
+        autocompletion=completion.one_of("hf://", "gcp://"),
+    ),
 ]
 
 

@@ -6,22 +6,31 @@ from typing import Annotated
 
 import typer
 
+from lunar_offline_cli import completion
 from lunar_offline_cli.shared_options import AsJson
+from lunar_offline_cli.tables import aligned
 
 
 def stats(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, or sweeps.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories, or sweeps.",
+            autocompletion=completion.comparable,
+            show_default=False,
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Compare finished runs: IQM over seeds, bootstrap intervals, probability of improvement."""
     from lunar_offline.studies.compare import HEADINGS, cells, group_runs, read_runs, rows
 
-    table = rows(group_runs(read_runs(runs)))
+    found = rows(group_runs(read_runs(runs)))
     if as_json:
-        typer.echo(json.dumps(table))
+        typer.echo(json.dumps(found))
         return
-    typer.echo(f"| {' | '.join(HEADINGS)} |\n| --- |{' ---: |' * (len(HEADINGS) - 1)}")
-    for row in table:
-        typer.echo(f"| {' | '.join(cells(row))} |")
+    columns = zip(HEADINGS, *(cells(row) for row in found), strict=True)
+    shown = [column for column in columns if set(column[1:]) - {"-", ""}]  # the env has the measure
+    headings, *lines = zip(*shown, strict=True)
+    typer.echo(aligned(headings, lines))

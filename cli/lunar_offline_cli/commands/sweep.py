@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lunar_offline_cli import completion
 from lunar_offline_cli.commands.stats import stats
 from lunar_offline_cli.options_from_config import (
     agent_options,
@@ -32,7 +33,9 @@ def sweep(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE,VALUE for any key of config.toml, such as agent.discount; repeatable.",
+            metavar="KEY=VALUE,VALUE",
+            autocompletion=completion.keys,
+            help="Values for any key of config.toml, such as agent.discount; repeatable.",
             show_default=False,
         ),
     ] = None,

@@ -41,7 +41,9 @@ def train(
         list[str] | None,
         typer.Option(
             "--set",
-            help="KEY=VALUE for any key of config.toml, such as agent.discount=0.99; repeatable.",
+            metavar="KEY=VALUE",
+            autocompletion=completion.keys,
+            help="A value for any key of config.toml, such as agent.discount=0.99; repeatable.",
             show_default=False,
             rich_help_panel=PANEL,
         ),

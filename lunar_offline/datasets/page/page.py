@@ -1,6 +1,5 @@
 """A dataset as one HTML page, without scripts and external files, with reproducible bytes."""
 
-import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from lunar_offline.datasets.page import sections as sections
 from lunar_offline.datasets.publish import METADATA_KEY
 from lunar_offline.errors import UsageError
 from lunar_offline.storage.atomic_write import write_atomic
+from lunar_offline.storage.plain_text import without_links
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_TEXT = 2_000  # characters shown of each text of a dataset
@@ -143,8 +143,7 @@ def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
 
 def _unlinked(description: Any) -> str:
     """Replace Markdown links by their text: a page about untrusted data must not contain links."""
-    text = description[:MOST_TEXT] if isinstance(description, str) else ""
-    return re.sub(r"\[([^\[\]]*)\]\(https?://[^()\s]*\)", r"\1", text)
+    return without_links(description[:MOST_TEXT]) if isinstance(description, str) else ""
 
 
 def _behavior_policy(metadata: Mapping[str, Any]) -> str:
