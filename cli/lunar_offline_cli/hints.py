@@ -10,7 +10,8 @@ from lunar_offline.datasets.ids import parse_id
 from lunar_offline.errors import UsageError
 from lunar_offline.options import did_you_mean, options_of
 from lunar_offline.policies import SHIPPED
-from lunar_offline_cli.options_from_config import agent_options, flag, run_options
+from lunar_offline.training.run_options import agent_options, run_options
+from lunar_offline_cli.options_from_config import flag
 
 POLICIES = {"run", "policy"}  # an argument that takes either takes both
 

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +10,8 @@ import typer
 from lunar_offline.agents.registry import algorithms
 from lunar_offline.envs.env_kwargs import parse_kwargs
 from lunar_offline.errors import UsageError
-from lunar_offline.options import UNSET, Option, RunKind, is_table, options_of
-from lunar_offline.training.config import TrainConfig
+from lunar_offline.options import UNSET, Option, RunKind, is_table
+from lunar_offline.training.run_options import Flags
 from lunar_offline_cli import completion
 
 # the kinds of run for which a preset's values may differ, the usual one first
@@ -24,34 +24,10 @@ KINDS = (
 
 MOST_CHOICES = 16  # characters of all choices that a metavar shows
 
-Flags = Mapping[str, tuple[Any, Any, Option]]
-
-
-def run_options() -> Flags:
-    """Return the options of a run that have their own command-line flag."""
-    return {name: found for name, found in options_of(TrainConfig).items() if found[2].main}
-
-
-def agent_options() -> Flags:
-    """Return the options of all algorithms that have their own command-line flag."""
-    found: dict[str, tuple[Any, Any, Option]] = {}
-    for algorithm in algorithms().values():
-        for name, about in options_of(algorithm.config).items():
-            if about[2].main:
-                found.setdefault(name, about)
-    return found
-
 
 def swept(flags: Flags) -> Flags:
     """Return those of the options that `sweep` has by name."""
     return {name: found for name, found in flags.items() if found[2].swept}
-
-
-def implied(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the algorithm's options that follow from those that the user gave."""
-    flags = agent_options()
-    pairs = [flags[name][2].implies for name in given if name in flags]
-    return dict(pair for pair in pairs if pair is not None)
 
 
 def shown_default(default: Any, about: Option, preset: str = "best") -> str:
@@ -152,17 +128,6 @@ def with_options(
         return wrapper
 
     return decorate
-
-
-def as_table(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options in the layout of config.toml: those of an algorithm in the table `agent`."""
-    values: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in run_options():
-            values[name] = value
-        else:
-            values.setdefault("agent", {})[name] = value
-    return values
 
 
 def parse_value(text: str) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from lunar_offline_cli import completion
-from lunar_offline_cli.options_from_config import agent_options, run_options
 
 from lunar_offline.options import PRESETS
+from lunar_offline.training.run_options import agent_options, run_options
 
 
 def test_completion_of_values(random_dataset: str) -> None:

@@ -14,18 +14,13 @@ from typing import Any
 import pytest
 import typer
 from lunar_offline_cli.app import app
-from lunar_offline_cli.options_from_config import (
-    agent_options,
-    flag,
-    parse_value,
-    run_options,
-    settings_table,
-)
+from lunar_offline_cli.options_from_config import flag, parse_value, settings_table
 
 from lunar_offline.agents.registry import algorithms
 from lunar_offline.errors import UsageError
 from lunar_offline.options import Option, check_value, options_of
 from lunar_offline.training.config import TrainConfig
+from lunar_offline.training.run_options import agent_options, run_options
 
 Run = Callable[..., tuple[int, str, str]]
 

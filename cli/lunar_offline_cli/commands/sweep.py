@@ -6,16 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from lunar_offline.training.run_options import agent_options, run_options
 from lunar_offline_cli import completion
 from lunar_offline_cli.commands.stats import stats
-from lunar_offline_cli.options_from_config import (
-    agent_options,
-    parse_setting,
-    parse_value,
-    run_options,
-    swept,
-    with_options,
-)
+from lunar_offline_cli.options_from_config import parse_setting, parse_value, swept, with_options
 from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
 
 

@@ -8,17 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline.errors import LunarOfflineError, UsageError
-from lunar_offline_cli import completion
-from lunar_offline_cli.messages import print_line
-from lunar_offline_cli.options_from_config import (
+from lunar_offline.training.run_options import (
     agent_options,
     as_table,
-    flag,
+    default_run_path,
     implied,
     run_options,
-    settings_table,
-    with_options,
 )
+from lunar_offline_cli import completion
+from lunar_offline_cli.messages import print_line
+from lunar_offline_cli.options_from_config import flag, settings_table, with_options
 from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
 
 PANEL = "The run"
@@ -87,10 +86,7 @@ def train(
     options = merge(options, as_table(given))
     resolved = resolve_run(discrete=discrete, file=file, options=options)
     if out is None:
-        chosen = resolved[0]
-        source = chosen.dataset.replace("/", "-")
-        source = source or f"online-{'discrete' if chosen.discrete else 'continuous'}"
-        out = Path("runs") / f"{chosen.algorithm}-{source}-rho{chosen.rho:g}-s{chosen.seed}"
+        out = default_run_path(resolved[0])
     _run(out, resolved, quiet=quiet, as_json=as_json)
 
 
