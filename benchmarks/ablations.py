@@ -88,7 +88,10 @@ def table(root: Path, changes: dict[str, dict[str, Any]]) -> list[dict[str, Any]
         if any(folder(root, name).glob("*/evaluation.json")):
             runs = read_runs([folder(root, name)])
             means[name] = {
-                run.config["seed"]: (run.evaluation["mean"], run.evaluation["last"]["mean"])
+                run.config["seed"]: (
+                    run.evaluation.by_name()["best"].mean,
+                    run.evaluation.headline.mean,
+                )
                 for run in runs
             }
     rows = []

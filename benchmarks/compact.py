@@ -39,14 +39,17 @@ def summary(run: Finished) -> dict[str, Any]:
     """
     episodes = [r for r in run.metrics if isinstance(r, EpisodeRecord)]
     validations = [r for r in run.metrics if isinstance(r, ValidationRecord)]
-    best = {name: v for name, v in run.evaluation.items() if name not in ("last", "seeds")}
+    assert run.evaluation.last is not None  # a finished run has both
+    assert run.evaluation.best is not None
+    last, best = (e.to_dict() for e in (run.evaluation.last, run.evaluation.best))
+    returns = run.evaluation.best.returns
     each = run.config["validation_episodes"]
     before = [v.mean for v in validations if v.episode == 0]
     after = [v.mean for v in validations if v.episode > 0]
     return {
         "seed": run.config["seed"],
-        "best": _rounded(best) | {"returns": [round(value, 2) for value in best["returns"]]},
-        "last": _rounded(run.evaluation["last"]),
+        "best": _plain(best) | {"returns": [round(value, 2) for value in returns]},
+        "last": _plain(last),
         "cost": {
             "online_episodes": len(episodes),
             "online_steps": max((record.env_step for record in run.metrics), default=0),
@@ -57,6 +60,10 @@ def summary(run: Finished) -> dict[str, Any]:
         "episode_returns": [round(record.episode_return, 1) for record in episodes],
         "worst_drop": _rounded(max([0.0, *(before[0] - m for m in after)])) if before else None,
     }
+
+
+def _plain(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    return _rounded({n: v for n, v in evaluation.items() if n not in ("returns", "seeds")})
 
 
 def _rounded(value: Any) -> Any:

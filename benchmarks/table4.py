@@ -74,7 +74,7 @@ def row(tier: str, name: str, jobs: list[Job]) -> dict[str, Any]:
     if not done:
         return result
     result["mean"] = estimate(
-        [json.loads((job.path / "evaluation.json").read_text())["mean"] for job in done]
+        [json.loads((job.path / "evaluation.json").read_text())["best"]["mean"] for job in done]
     )
     found = [diagnosis(job.path) for job in done]
     for kind in found[0]:

@@ -31,7 +31,7 @@ def main() -> None:
                 stdout=subprocess.DEVNULL,
             )
             seconds = time.perf_counter() - start
-            evaluation = json.loads((run / "evaluation.json").read_text())
+            evaluation = json.loads((run / "evaluation.json").read_text())["best"]
             lines = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
         runs.append(
             {

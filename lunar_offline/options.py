@@ -113,7 +113,8 @@ def option(default: T, help: str, *, best: Any = UNSET, paper: Any = UNSET, **ab
 
 def option_table(help: str, **about: Any) -> Any:
     """Declare an option that is a table of plain values, empty by default; see `option`."""
-    return field(default_factory=dict, metadata={"option": Option(help, **about)})
+    # a dict has no hash, and equal configs have equal hashes without it
+    return field(default_factory=dict, hash=False, metadata={"option": Option(help, **about)})
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lunar_offline.evaluation.evaluation_file import Evaluations
+from lunar_offline.evaluation.summary import Evaluation
 from lunar_offline.studies.compare import Finished
 from lunar_offline.studies.sweep import plan, run_job
 from lunar_offline.training.metrics import ValidationRecord
@@ -235,8 +237,8 @@ def test_what_differs_between_runs_is_in_their_lines(
     ],
 )
 def test_the_worst_drop(compact: Any, means: dict[int, float], drop: float | None) -> None:
-    measures = {"mean": 1.0, "returns": [1.0]}
+    landing = Evaluation(1, 1.0, 1.0, 0.0, 1.0, None, {}, 2.0, {}, [1.0], [0])
     validations = [ValidationRecord(0, 0, e, mean, 0.0, 2.0) for e, mean in means.items()]
     config = {"seed": 0, "validation_episodes": 3}
-    run = Finished(Path("x"), config, measures | {"last": measures}, [*validations])
+    run = Finished(Path("x"), config, Evaluations(last=landing, best=landing), [*validations])
     assert compact.summary(run)["worst_drop"] == drop

@@ -4,20 +4,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.envs.rollout import Act
 from lunar_offline.errors import UsageError
+from lunar_offline.evaluation.evaluation_file import Evaluations, write_evaluation_file
 from lunar_offline.evaluation.figures import evaluation_figure
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
-from lunar_offline.evaluation.summary import summarize
+from lunar_offline.evaluation.summary import Evaluation, summarize
 from lunar_offline.policies.behavior import BehaviorPolicy
 from lunar_offline.progress import Observer, Silent
-from lunar_offline.storage.strict_json import write_json
 
-NOT_REPEATED = ("returns", "seeds")
 PHASE = "held-out episodes"
 
 
@@ -45,8 +44,8 @@ def evaluate_policies(
     *,
     workers: int = 1,
     observer: Observer | None = None,
-) -> dict[str, Any]:
-    """Evaluate both policies of a run on the same held-out seeds; see `summarize`.
+) -> Evaluations:
+    """Evaluate both policies of a run on the same held-out seeds.
 
     Args:
         policies: of the run.
@@ -54,28 +53,22 @@ def evaluate_policies(
         workers: number of processes; see `held_out_episodes`.
         observer: receives the progress.
 
-    Returns:
-        The summary of `best`; its key `last` holds the summary of the policy at the end.
-
     Raises:
         UsageError: `episodes` is below 1.
     """
-    differ = policies.last is not None and policies.last.sha256 != policies.best.sha256
-    summary = evaluate_policy(
-        policies.best,
-        episodes,
-        workers=workers,
-        observer=observer,
-        phase="held-out (best)" if differ else PHASE,
-    )
-    if policies.last is None:
-        return summary
-    last = summary
-    if differ:
-        last = evaluate_policy(
-            policies.last, episodes, workers=workers, observer=observer, phase="held-out (last)"
+    same = policies.last is not None and policies.last.sha256 == policies.best.sha256
+    found: dict[str, Evaluation] = {}
+    for name, policy in (("last", policies.last), ("best", policies.best)):
+        if policy is None:
+            continue
+        if same and found:
+            found[name] = found["last"]
+            continue
+        phase = PHASE if same or policies.last is None else f"held-out ({name})"
+        found[name] = evaluate_policy(
+            policy, episodes, workers=workers, observer=observer, phase=phase
         )
-    return summary | {"last": {k: v for k, v in last.items() if k not in NOT_REPEATED}}
+    return Evaluations(**found)
 
 
 def evaluate_policy(
@@ -85,7 +78,7 @@ def evaluate_policy(
     workers: int = 1,
     observer: Observer | None = None,
     phase: str = PHASE,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate one policy on the held-out seeds; see `summarize`.
 
     Arguments and errors are those of `evaluate_policies`; `phase` labels the progress.
@@ -104,7 +97,7 @@ def evaluate_policy(
     return summarize(found, policy.env)
 
 
-def validate(env: EnvInfo, act: Act, episodes: int, observer: Observer) -> dict[str, Any]:
+def validate(env: EnvInfo, act: Act, episodes: int, observer: Observer) -> Evaluation:
     """Evaluate a policy of a run on the validation seeds; see `summarize`."""
     observer.phase("validation", episodes, 0)
     found = held_out_episodes(
@@ -124,15 +117,15 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"--out {folder}: {nearest} is not a folder")
 
 
-def write_evaluation(folder: Path, summary: dict[str, Any], env: EnvInfo) -> None:
+def write_evaluation(folder: Path, evaluations: Evaluations, env: EnvInfo) -> None:
     """Write evaluation.json and evaluation.png (paper, Fig. 5); create the folder if needed.
 
     Args:
         folder: a run directory, or any other folder.
-        summary: see `evaluate_policies`.
+        evaluations: see `evaluate_policies`; the figure shows the headline.
         env: the env of the episodes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "evaluation.json", summary)
-    figure = folder / "evaluation.png"
-    evaluation_figure(summary["returns"], figure, solved_return=env.solved_return)
+    write_evaluation_file(folder / "evaluation.json", evaluations)
+    figure, returns = folder / "evaluation.png", evaluations.headline.returns
+    evaluation_figure(list(returns), figure, solved_return=env.solved_return)

@@ -104,7 +104,7 @@ class Subject:
     def measured(self, observer: Observer, *, workers: int = 1) -> Self:
         """Return it with the returns of the first SEARCHED held-out episodes."""
         found = evaluate_policy(self.policy, SEARCHED, workers=workers, observer=observer)
-        return replace(self, returns=[float(value) for value in found["returns"]])
+        return replace(self, returns=list(found.returns))
 
 
 def find_subject(name: str, *, discrete: bool | None = None, env: EnvInfo | None = None) -> Subject:
@@ -127,7 +127,7 @@ def find_subject(name: str, *, discrete: bool | None = None, env: EnvInfo | None
         return Subject(stem, Path(), policy, [])
     source, returns = run / "evaluation.json", []
     if os.path.lexists(source):
-        returns = [float(r) for r in read_evaluation(source)["returns"]]
+        returns = list(read_evaluation(source).headline.returns)
     return Subject("episode", run, policy, returns)
 
 

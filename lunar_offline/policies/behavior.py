@@ -66,13 +66,17 @@ def policy_card(path: Path) -> dict[str, Any]:
 def policy_path(name: str) -> Path:
     """Return the path of a policy file, given a run directory or the file itself.
 
+    A run acts with the policy at its end, which no validation chose; before its end, with the
+    policy of the best validation. RUN/policy.safetensors names the latter in any case.
+
     Raises:
         UsageError: neither exists.
     """
     path = Path(name)
     with suppress(OSError):  # the name is too long
         if path.is_dir():
-            path = path / "policy.safetensors"
+            ended = os.path.lexists(path / "last.safetensors")
+            path = path / ("last.safetensors" if ended else "policy.safetensors")
     if not os.path.lexists(path):
         raise UsageError(
             f"no policy {name[:80]!r}: give {', '.join(SHIPPED)}, a run directory or a "

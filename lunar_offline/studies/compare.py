@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lunar_offline.errors import UsageError
-from lunar_offline.evaluation.evaluation_file import read_evaluation
+from lunar_offline.evaluation.evaluation_file import Evaluations, read_evaluation
 from lunar_offline.statistics import (
     Estimate,
     bootstrap,
@@ -33,7 +33,7 @@ class Finished:
 
     path: Path
     config: dict[str, Any]
-    evaluation: dict[str, Any]
+    evaluation: Evaluations
     metrics: list[Record]
 
     @property
@@ -57,7 +57,8 @@ class Group:
 
     def scores(self, measure: str = "mean") -> np.ndarray:
         """Return a measure of evaluation.json for each run, [R]; NaN if the env has none."""
-        return np.array([run.evaluation.get(measure, math.nan) for run in self.runs])
+        found = [run.evaluation.headline.measure(measure) for run in self.runs]
+        return np.array([math.nan if value is None else value for value in found])
 
     def mean(self, measure: str) -> float | None:
         """Return the mean of a measure over runs; None if a run does not have it."""
@@ -71,11 +72,10 @@ class Group:
             return Estimate(float(scores[0]), math.nan, math.nan)
         return bootstrap(interquartile_mean, scores)
 
-    def last(self) -> float:
-        """IQM over runs of the evaluation mean of the last policy."""
-        return interquartile_mean(
-            np.array([run.evaluation.get("last", run.evaluation)["mean"] for run in self.runs])
-        )
+    def best(self) -> float | None:
+        """IQM over runs of the evaluation mean of the policy with the best validation mean."""
+        found = [run.evaluation.best.mean for run in self.runs if run.evaluation.best is not None]
+        return interquartile_mean(np.array(found)) if len(found) == len(self.runs) else None
 
     def better_than(self, other: "Group") -> Estimate:
         """Return the probability that a run here is better than one of `other`, as `iqm` does."""
@@ -171,7 +171,7 @@ def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "group": group.name,
                 "runs": len(group.runs),
                 "iqm": _plain(group.iqm),
-                "last": group.last(),
+                "best": group.best(),
                 "lowest_window": _known(float(group.scores("min_window_100").min())),
                 "crash_rate": group.mean("crash_rate"),
                 "fuel": group.mean("fuel"),
@@ -196,7 +196,7 @@ HEADINGS = (
     "options",
     "runs",
     "IQM of means",
-    "last",
+    "best",
     "worst 100-episode mean",
     "crashes %",
     "fuel",
@@ -215,7 +215,7 @@ def cells(row: dict[str, Any]) -> list[str]:
         row["group"],
         str(row["runs"]),
         _with_interval(row["iqm"], "{:.1f}"),
-        f"{row['last']:.1f}",
+        _shown(row["best"], "{:.1f}"),
         _shown(row["lowest_window"], "{:.1f}"),
         _shown(row["crash_rate"], "{:.2%}").removesuffix("%"),
         _shown(row["fuel"], "{:.1f}"),

@@ -9,6 +9,7 @@ from typing import Any
 from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets.description import Collected
 from lunar_offline.errors import RefusedError
+from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.video import film, find_subject
 from lunar_offline.progress import Observer
 from lunar_offline.training.resolve_config import resolve
@@ -39,14 +40,14 @@ class Demo:
     Attributes:
         collected: the dataset.
         run: the run directory.
-        summary: the evaluation; see `summarize`.
+        evaluations: of the policies at the end and at the best validation.
         film: the video file.
         seconds: the duration of the demo.
     """
 
     collected: Collected
     run: Path
-    summary: dict[str, Any]
+    evaluations: Evaluations
     film: Path
     seconds: float
 
@@ -66,9 +67,9 @@ def run_demo(out: Path, observer: Observer) -> Demo:
     config = resolve(discrete=None, file={}, options=OPTIONS)
     training = start(config, out / "run", observer)
     training.train()
-    summary = finish(training.run, observer)
-    assert summary is not None  # evaluation_episodes is above 0
+    found = finish(training.run, observer)
+    assert found is not None  # evaluation_episodes is above 0
     observer.phase("filming", 1, 0)
     filmed, _ = film(find_subject(str(training.run.path)), "median")
     observer.advance(1)
-    return Demo(collected, training.run.path, summary, filmed, time.perf_counter() - began)
+    return Demo(collected, training.run.path, found, filmed, time.perf_counter() - began)

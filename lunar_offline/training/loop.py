@@ -227,16 +227,16 @@ class Training:
             return
         before = time.perf_counter()
         act = policy_act(self.learner.average.policy, stochastic=False)
-        summary = validate(self.env, act, self.config.validation_episodes, self.observer)
+        found = validate(self.env, act, self.config.validation_episodes, self.observer)
         self.observer.phase("online episodes", self.config.online_episodes, self.episode)
         steps = self.learner.update_step, self.env_step, self.episode
-        self.run.log(ValidationRecord.of_summary(*steps, summary))
-        if summary["mean"] > self.best_validation:
-            self.best_validation = summary["mean"]
+        self.run.log(ValidationRecord.of_summary(*steps, found))
+        if found.mean > self.best_validation:
+            self.best_validation = found.mean
             self._save_policy("policy")
-        self.observer.advance(0, validation_mean=summary["mean"])
+        self.observer.advance(0, validation_mean=found.mean)
         stop = self.config.stop_return
-        self.stopped_early = bool(stop) and summary["mean"] >= stop
+        self.stopped_early = bool(stop) and found.mean >= stop
         # exclude the time of the validation from the update rate
         self._clock = (self._clock[0] + time.perf_counter() - before, self._clock[1])
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lunar_offline.errors import RefusedError
+from lunar_offline.evaluation.summary import Evaluation
 from lunar_offline.storage.strict_json import parse_json
 from lunar_offline.storage.untrusted_files import read_regular
 
@@ -67,13 +68,10 @@ class ValidationRecord:
     crash_rate: float | None = None
 
     @classmethod
-    def of_summary(
-        cls, update_step: int, env_step: int, episode: int, summary: Mapping[str, Any]
-    ) -> Self:
+    def of_summary(cls, update_step: int, env_step: int, episode: int, found: Evaluation) -> Self:
         """Return the record of a validation; see `summarize`."""
-        mean, lowest, frames = (summary[name] for name in ("mean", "min", "frames"))
-        crash_rate = summary.get("crash_rate")
-        return cls(update_step, env_step, episode, mean, lowest, frames, crash_rate)
+        counters = update_step, env_step, episode
+        return cls(*counters, found.mean, found.min, found.frames, found.measure("crash_rate"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON values of the record."""

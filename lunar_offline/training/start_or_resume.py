@@ -1,12 +1,12 @@
 """Start, resume and finish a training run."""
 
 from pathlib import Path
-from typing import Any
 
 from lunar_offline.datasets.dataset import Dataset, read_folder
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
 from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.evaluate import evaluate_policies, write_evaluation
+from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.figures import training_figure
 from lunar_offline.progress import Observer
 from lunar_offline.storage.provenance import differences, provenance
@@ -115,7 +115,7 @@ def resume(path: Path, observer: Observer | None = None) -> Training:
 
 def finish(
     run: RunFolder, observer: Observer | None = None, *, workers: int = 1
-) -> dict[str, Any] | None:
+) -> Evaluations | None:
     """Draw the training figure of a finished run, and evaluate its policies.
 
     Args:
@@ -124,7 +124,7 @@ def finish(
         workers: number of processes for the evaluation.
 
     Returns:
-        The summary of `evaluate_policies`; None if the config has no evaluation, as at rho 1.
+        The evaluations of its policies; None if the config has no evaluation, as at rho 1.
     """
     config, records = run.config(), run.metrics()
     training_figure(
@@ -135,11 +135,11 @@ def finish(
     )
     if not config.evaluation_episodes:
         return None
-    summary = evaluate_policies(
+    found = evaluate_policies(
         run.policies(env=config.env_info()),
         config.evaluation_episodes,
         workers=workers,
         observer=observer,
     )
-    write_evaluation(run.path, summary, config.env_info())
-    return summary
+    write_evaluation(run.path, found, config.env_info())
+    return found

@@ -213,14 +213,17 @@ def test_the_main_job(run: Run, small: Path, tmp_path: Path) -> None:
 
     code, out, _ = run("evaluate", "run", "--episodes", 4, "--json")
     assert code == 0
-    assert json.loads(out)["episodes"] == 4
+    assert {name: found["episodes"] for name, found in json.loads(out).items()} == {
+        "last": 4,
+        "best": 4,
+    }
     code, out, _ = run("video", "run", "--episode", "best,0")
     assert code == 0
     for name in ("best", "0"):
         assert (tmp_path / "run" / f"episode-{name}.gif").read_bytes().startswith(b"GIF89a")
-    best = json.loads((tmp_path / "run" / "evaluation.json").read_text())["returns"]
+    last = json.loads((tmp_path / "run" / "evaluation.json").read_text())["last"]["returns"]
     # the film is of the very episode that was evaluated
-    assert f"return {max(best):.1f}," in out
+    assert f"return {max(last):.1f}," in out
 
     code, out, _ = run("collect", "--episodes", 3, "--policy", "run", "--dataset", "y-v0", "--json")
     assert code == 0

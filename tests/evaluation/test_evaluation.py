@@ -1,11 +1,19 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.nn.policies import make_policy
 from lunar_offline.envs.lander import DISCRETE
+from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.evaluate import evaluate_policies, evaluate_policy
+from lunar_offline.evaluation.evaluation_file import (
+    Evaluations,
+    read_evaluation,
+    write_evaluation_file,
+)
 from lunar_offline.evaluation.figures import evaluation_figure, training_figure
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
 from lunar_offline.evaluation.summary import summarize, window_means
@@ -37,7 +45,8 @@ def test_a_summary_by_hand() -> None:
         episode([10.0, -100.0], terminated=True),
         episode([5.0], terminated=False),
     ]
-    s = summarize(episodes, DISCRETE)
+    found = summarize(episodes, DISCRETE)
+    s = found.to_dict()
     assert s["returns"] == [220.0, -90.0, 5.0]
     assert s["mean"] == pytest.approx(45.0)
     assert s["outcomes"] == {"landed": 1, "crashed": 1, "truncated": 1}
@@ -47,6 +56,22 @@ def test_a_summary_by_hand() -> None:
     assert s["frames"] == pytest.approx(5 / 3)
     assert s["regret_to_bound"] == pytest.approx(260.0 - 45.0, abs=1e-4)
     assert s["seeds"] == [2, 2, 1]
+    assert "min_window_100" not in s  # these are not 100 episodes
+    assert found.measure("crash_rate") == s["crash_rate"]
+    assert found.measure("min_window_100") is None
+
+
+def test_an_evaluation_is_read_as_it_was_written() -> None:
+    policies = {}
+    for name, discrete in (("last", True), ("best", False)):
+        env = find_env(discrete=discrete)
+        policies[name] = summarize(held_out_episodes(env, random_act(env), 101), env)
+    written = Evaluations(**policies)
+    write_evaluation_file(Path("evaluation.json"), written)
+    found = read_evaluation(Path("evaluation.json"))
+    assert found.to_dict() == written.to_dict()
+    assert found.headline.min_window_100 == policies["last"].min_window_100
+    assert Evaluations(policy=policies["best"]).headline is policies["best"]
 
 
 def test_held_out_seeds_are_fixed_and_apart_from_validation() -> None:
@@ -71,13 +96,13 @@ def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
         policy = make_policy(ActionSpec(True, 4), 8, (8,), generator(seed, Purpose.INITIALIZATION))
         save_policy(tmp_path / f"{name}.safetensors", policy, DISCRETE, (8,), {})
     summary = evaluate_policies(RunFolder(tmp_path).policies(stochastic=True), 3)
-    assert len(summary["returns"]) == 3
-    assert summary["last"]["episodes"] == 3
-    assert summary["last"]["mean"] != summary["mean"]
+    assert len(summary.best.returns) == 3
+    assert summary.last.episodes == 3
+    assert summary.last.mean != summary.best.mean
     (tmp_path / "last.safetensors").unlink()  # a run that has not finished
     policies = RunFolder(tmp_path).policies()
     assert policies.last is None
-    assert "last" not in evaluate_policies(policies, 3)
+    assert evaluate_policies(policies, 3).last is None
     with pytest.raises(UsageError, match="discrete"):
         check_policy_space(policies.best, "run", False)
     with pytest.raises(UsageError, match="--episodes 0: at least one"):
@@ -88,8 +113,9 @@ def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:
 def test_the_parts_of_the_regret_add_up(*, discrete: bool) -> None:
     expert = behavior_policy("expert", discrete=discrete, stochastic=False)
     summary = summarize(held_out_episodes(expert.env, expert.act, 6), expert.env)
-    parts = summary["regret_parts"]
-    assert sum(parts.values()) == pytest.approx(summary["regret_to_bound"], abs=1e-3)
+    parts = summary.to_dict()["regret_parts"]
+    assert sum(parts.values()) == pytest.approx(summary.measures["regret_to_bound"], abs=1e-3)
     assert parts["main_engine"] > parts["at_rest"] > 0.0
     crashing = summarize(held_out_episodes(DISCRETE, random_act(DISCRETE), 3), DISCRETE)
+    crashing = crashing.to_dict()
     assert crashing["regret_parts"]["not_landed"] == pytest.approx(crashing["regret_to_bound"])

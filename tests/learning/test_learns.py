@@ -30,4 +30,4 @@ def test_cql_sac_lands_from_offline_data_alone(tmp_path: Path, discrete: bool, s
     training.train()
     summary = finish(training.run)
     assert summary is not None
-    assert summary["mean"] >= 200
+    assert summary.best.mean >= 200

@@ -12,6 +12,7 @@ from small_runs import TINY
 
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.evaluation.evaluation_file import read_evaluation
 from lunar_offline.training.metrics import IntervalRecord
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
@@ -63,19 +64,45 @@ def test_a_damaged_run_is_not_continued(
     assert reason in printed
 
 
+EVALUATION = {
+    **{"episodes": 1, "mean": 1.0, "iqm": 1.0, "sd": 0.0, "min": 1.0, "frames": 9.0},
+    **{"outcomes": {"landed": 1}, "returns": [1.0], "seeds": [0]},
+}
+
+
+def changed(**values) -> str:
+    """Return an evaluation.json with other values of the last policy."""
+    return json.dumps({"last": EVALUATION | values})
+
+
+def test_the_evaluation_that_is_damaged_below_is_valid() -> None:
+    Path("evaluation.json").write_text(changed())
+    assert read_evaluation(Path("evaluation.json")).headline.mean == 1.0
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("{", "Expecting property name"),
-        ('{"mean": 1.0, "returns": []}', "evaluate the run again"),
-        ('{"mean": 1.0, "returns": [1e999]}', "evaluate the run again"),
-        ('{"mean": 1.0, "returns": ["high"]}', "evaluate the run again"),
-        ('{"returns": [1.0]}', "evaluate the run again"),
-        ('{"mean": 1.0, "returns": [1.0], "fuel": "much"}', "evaluate the run again"),
-        ('{"mean": 1.0, "returns": [1.0], "last": []}', "evaluate the run again"),
-        ('{"mean": 1.0, "returns": [1.0], "last": {}}', "evaluate the run again"),
+        ("{}", "evaluate the run again"),
+        ('{"last": []}', "evaluate the run again"),
+        ('{"last": {}}', "evaluate the run again"),
+        ('{"mean": 1.0, "returns": [1.0]}', "evaluate the run again"),
+        (changed(mean=None), "evaluate the run again"),
+        (changed(mean=[1.0]), "evaluate the run again"),
+        (changed(episodes=2), "evaluate the run again"),
+        (changed(returns=[]), "evaluate the run again"),
+        (changed(returns=["high"]), "evaluate the run again"),
+        (changed(returns=[10**300]), "evaluate the run again"),
+        (changed(returns=[1.0]).replace("1.0", "1e999"), "evaluate the run again"),
+        (changed(seeds=[-1]), "evaluate the run again"),
+        (changed(seeds=["x"]), "evaluate the run again"),
+        (changed(outcomes=[]), "evaluate the run again"),
+        (changed(outcomes={"landed": -1}), "evaluate the run again"),
+        (changed(fuel="much"), "evaluate the run again"),
+        (changed(regret_parts={"x": []}), "evaluate the run again"),
+        (changed(min_window_100="x"), "evaluate the run again"),
         ("[" * 100_000, "nested too deep"),
-        (f'{{"mean": 1.0, "returns": [{10**300}]}}', "evaluate the run again"),
     ],
 )
 def test_a_damaged_evaluation_is_refused(

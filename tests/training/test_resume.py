@@ -117,4 +117,4 @@ def test_every_algorithm_trains_resumes_and_saves_its_policy(
     resume(tmp_path / "run").train()
     assert policy_bytes(tmp_path / "run") == before
     summary = evaluate_policies(RunFolder.open(tmp_path / "run").policies(), 2)
-    assert np.isfinite(summary["mean"])
+    assert np.isfinite(summary.headline.mean)

@@ -24,7 +24,7 @@ def demo(
         f"\ndataset {collected.dataset_id}: {collected.statistics.episodes} episodes of the "
         f"expert, return {collected.statistics.returns.mean:.1f}"
     )
-    typer.echo(f"policy after {done.seconds:.0f} s: {describe(done.summary)}")
+    typer.echo(f"policy after {done.seconds:.0f} s: {describe(done.evaluations)}")
     typer.echo(f"\nopen     {done.film}\n         {done.run / 'training.png'}")
     typer.echo(f"         {done.run / 'evaluation.png'}")
     typer.echo(

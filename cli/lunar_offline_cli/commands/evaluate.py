@@ -3,13 +3,16 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lunar_offline_cli import completion
 from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
 from lunar_offline_cli.tables import aligned
+
+if TYPE_CHECKING:
+    from lunar_offline.evaluation.evaluation_file import Evaluations
 
 
 def evaluate(
@@ -45,6 +48,7 @@ def evaluate(
         evaluate_policy,
         write_evaluation,
     )
+    from lunar_offline.evaluation.evaluation_file import Evaluations
     from lunar_offline.policies.behavior import behavior_policy, check_policy_space
     from lunar_offline.process_pool import usable_cores
     from lunar_offline.training.run_folder import RunFolder
@@ -62,32 +66,31 @@ def evaluate(
             check_policy_space(policies.best, run, discrete)
             policies = policies.with_settings(settings)
             policy = policies.best
-            summary = evaluate_policies(policies, episodes, workers=workers, observer=bars)
+            found = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
             policy = behavior_policy(run, discrete=discrete, stochastic=stochastic, env=named)
             policy = policy.with_settings(settings)
-            summary = evaluate_policy(policy, episodes, workers=workers, observer=bars)
+            one = evaluate_policy(policy, episodes, workers=workers, observer=bars)
+            found = Evaluations(policy=one)
     if out is not None:
-        write_evaluation(out, summary, policy.env)
+        write_evaluation(out, found, policy.env)
     if as_json:
-        typer.echo(json.dumps(summary))
+        typer.echo(json.dumps(found.to_dict()))
         return
-    typer.echo(describe(summary))
+    typer.echo(describe(found))
     if out is not None:
         typer.echo(f"in {out}: evaluation.json, evaluation.png")
     typer.echo(f"next: lunar-offline video {shlex.quote(run)}")
 
 
-def describe(summary: dict[str, Any]) -> str:
-    """Return the summary of an evaluation as a table: a measure per row, a policy per column.
+def describe(evaluations: "Evaluations") -> str:
+    """Return evaluations as a table: a measure per row, a policy per column.
 
     The policy of a run with the best validation mean is `best`, that at the end `last`.
     """
-    policies = {"best": summary}
-    if "last" in summary:
-        policies = {"last": summary["last"], "best": summary}
-    episodes = f"{summary['episodes']:,} held-out episodes"
-    measured = [_measures(found) for found in policies.values()]
+    policies = evaluations.by_name()
+    episodes = f"{evaluations.headline.episodes:,} held-out episodes"
+    measured = [_measures(found.to_dict()) for found in policies.values()]
     rows = [[name, *(found.get(name, "-") for found in measured)] for name in measured[-1]]
     return aligned((episodes, *(policies if len(policies) > 1 else [""])), rows)
 

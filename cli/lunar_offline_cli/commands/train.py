@@ -115,7 +115,7 @@ def _run(out: Path, resolved: Any, *, quiet: bool, as_json: bool) -> None:
             named = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise LunarOfflineError(f"{named}; {again}") from None
     if as_json:
-        typer.echo(json.dumps({"run": str(out), "evaluation": summary}))
+        typer.echo(json.dumps({"run": str(out), "evaluation": summary and summary.to_dict()}))
         return
     if summary:
         typer.echo(describe(summary))
