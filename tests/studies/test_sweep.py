@@ -19,7 +19,7 @@ from lunar_offline.training.metrics import (
 )
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.start_or_resume import finish, start
-from lunar_offline.training.trackers import JSONLines
+from lunar_offline.training.trackers.json_lines import JSONLines
 
 SMALL = {
     "pretrain_updates": 20,
