@@ -71,14 +71,16 @@ class MirrorProcess:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-            raise LunarOfflineError("it was not done in time") from None
+            raise LunarOfflineError(f"not done after {seconds:.0f} s") from None
         if code:
             raise LunarOfflineError(self._reason())
 
     def _reason(self) -> str:
+        if self._process.returncode != 1:
+            return f"it ended with exit code {self._process.returncode}"
         with suppress(OSError), self._log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
             last = next((line for line in reversed(lines) if line.strip()), "")
-            return printable(last)[:200]
-        return f"exit code {self._process.returncode}"
+            return f"{printable(last)[:200]} (details in {self._log})"
+        return "it failed"
