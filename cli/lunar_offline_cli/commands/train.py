@@ -81,7 +81,7 @@ def train(
         if alone:
             others = ", ".join(sorted(alone))
             raise UsageError(f"--resume takes the other options from the run; leave out {others}")
-        _run(resume, None, trackers, quiet=quiet, as_json=as_json)
+        _run(resume, None, trackers=trackers, quiet=quiet, as_json=as_json)
         return
     from lunar_offline.storage.strict_toml import merge, read_toml
     from lunar_offline.training.resolve_config import resolve_run
@@ -95,14 +95,14 @@ def train(
         source = chosen.dataset.replace("/", "-")
         source = source or f"online-{'discrete' if chosen.discrete else 'continuous'}"
         out = Path("runs") / f"{chosen.algorithm}-{source}-rho{chosen.rho:g}-s{chosen.seed}"
-    _run(out, resolved, trackers, quiet=quiet, as_json=as_json)
+    _run(out, resolved, trackers=trackers, quiet=quiet, as_json=as_json)
 
 
 def _run(
     out: Path,
     resolved: Any,
-    trackers: tuple[str, ...] | None,
     *,
+    trackers: tuple[str, ...] | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
