@@ -3,6 +3,8 @@
 import os
 import time
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from lunar_offline.training.trackers.protocol import PROJECT, TrackedRun
 from lunar_offline.training.trackers.scalars import Point
@@ -19,33 +21,32 @@ class MLflow:
 
     def __init__(self, run: TrackedRun) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow.entities import Param
-        from mlflow.tracking import MlflowClient
-
+        self._mlflow: Any = import_module("mlflow")
         folder, uri, artifacts = run.folder / "mlflow", os.environ.get("MLFLOW_TRACKING_URI"), None
         if not uri:
             folder.mkdir(exist_ok=True)
             _write_fast()
             uri, artifacts = f"sqlite:///{folder}/mlflow.db", (folder / "artifacts").as_uri()
-        self._client = MlflowClient(tracking_uri=uri)
+        self._client = self._mlflow.MlflowClient(tracking_uri=uri)
         if run.run_id:
             self.run_id = run.run_id
             self._client.update_run(self.run_id, status="RUNNING")
             return
         created = self._client.create_run(self._experiment(artifacts), run_name=run.name)
         self.run_id = created.info.run_id
-        params = [Param(key, str(value)[:MOST_CHARACTERS]) for key, value in run.config.items()]
+        params = [
+            self._mlflow.entities.Param(key, str(value)[:MOST_CHARACTERS])
+            for key, value in run.config.items()
+        ]
         self._client.log_batch(self.run_id, params=params)
 
     def _experiment(self, artifacts: str | None) -> str:
-        from mlflow.exceptions import MlflowException
-
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
         found = self._client.get_experiment_by_name(name)
         if found is None:
             try:
                 return self._client.create_experiment(name, artifact_location=artifacts)
-            except MlflowException:  # another run has just created it
+            except self._mlflow.MlflowException:  # another run has just created it
                 found = self._client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -53,11 +54,10 @@ class MLflow:
 
     def log(self, points: Sequence[Point]) -> None:
         """See Adapter."""
-        from mlflow.entities import Metric
-
+        metric = self._mlflow.entities.Metric
         now = int(time.time() * 1000)
         metrics = [
-            Metric(name, value, now + number, point.update_step)  # their order at an equal step
+            metric(name, value, now + number, point.update_step)  # their order at an equal step
             for number, point in enumerate(points)
             for name, value in point.values.items()
         ]
@@ -71,10 +71,10 @@ class MLflow:
 
 def _write_fast() -> None:
     """Let SQLite skip fsync: this is a mirror, and MLflow commits a hundred times to make it."""
-    from sqlalchemy import event
-    from sqlalchemy.engine import Engine
-
-    event.listen(Engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous = OFF"))
+    sqlalchemy: Any = import_module("sqlalchemy")
+    sqlalchemy.event.listen(
+        sqlalchemy.Engine, "connect", lambda dbapi, _: dbapi.execute("PRAGMA synchronous = OFF")
+    )
 
 
 connect = MLflow

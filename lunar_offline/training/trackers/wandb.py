@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from lunar_offline.training.trackers.protocol import PROJECT, TrackedRun
 from lunar_offline.training.trackers.scalars import Point
@@ -15,8 +17,7 @@ class WeightsAndBiases:
     """
 
     def __init__(self, run: TrackedRun) -> None:
-        import wandb
-
+        wandb: Any = import_module("wandb")
         settings = wandb.Settings(
             console="off",
             silent=True,
