@@ -36,12 +36,12 @@ TINY: dict[str, Any] = {
 }
 
 
-def begin(out: Path, **options) -> Training:
+def begin(out: Path, trackers: tuple[str, ...] | None = None, **options) -> Training:
     """Make a run directory and return its training; rho is 0.6 unless it is given."""
     config = resolve(
         discrete=options.pop("discrete", None), file=SMALL, options={"rho": 0.6} | options
     )
-    return start(config, out)
+    return start(config, out, trackers=trackers)
 
 
 def policy_bytes(out: Path) -> list[bytes]:

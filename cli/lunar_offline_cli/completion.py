@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lunar_offline.options import Option, options_of
 from lunar_offline.policies import SHIPPED
+from lunar_offline.training.trackers.registry import CHOICES
 
 Complete = Callable[[str], list[str]]
 
@@ -65,6 +66,12 @@ def comparable(incomplete: str) -> list[str]:
     parents = Counter(str(Path(run).parent) for run in single)
     sweeps = [parent for parent, count in parents.items() if count > 1 and parent != "."]
     return _starting([*sorted(sweeps), *single], incomplete)
+
+
+def trackers(incomplete: str) -> list[str]:
+    """Return the trackers that a list starting with a text may go on with."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in _starting(CHOICES, last)]
 
 
 def policies(incomplete: str) -> list[str]:

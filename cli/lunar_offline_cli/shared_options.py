@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lunar_offline.training.trackers.registry import CHOICES
 from lunar_offline_cli import completion
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -33,6 +34,16 @@ Discrete = Annotated[
         "--discrete/--continuous",
         help="Action space.",
         show_default="that of the dataset or policy, else discrete",
+    ),
+]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker",
+        help=f"Mirror of metrics.jsonl: {', '.join(CHOICES)}; several with commas, or repeated.",
+        show_default="tensorboard; with --resume, those of the run",
+        rich_help_panel="The run",
+        autocompletion=completion.trackers,
     ),
 ]
 DatasetId = Annotated[

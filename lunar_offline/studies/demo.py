@@ -13,7 +13,7 @@ from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.video import film, find_subject
 from lunar_offline.progress import Observer
 from lunar_offline.training.resolve_config import resolve
-from lunar_offline.training.start_or_resume import finish, start
+from lunar_offline.training.start_or_resume import start, train_and_finish
 
 DATASET = "lunar-demo-v0"
 EPISODES = 150
@@ -66,8 +66,7 @@ def run_demo(out: Path, observer: Observer) -> Demo:
     collected = collect_dataset(DATASET, episodes=EPISODES, observer=observer)
     config = resolve(discrete=None, file={}, options=OPTIONS)
     training = start(config, out / "run", observer)
-    training.train()
-    found = finish(training.run, observer)
+    found = train_and_finish(training, observer)
     assert found is not None  # evaluation_episodes is above 0
     observer.phase("filming", 1, 0)
     filmed, _ = film(find_subject(str(training.run.path)), "median")

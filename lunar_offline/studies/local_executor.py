@@ -67,7 +67,8 @@ class LocalExecutor:
             )
         assert child.stdin is not None
         with suppress(BrokenPipeError):  # the process has ended; its exit code is reported
-            child.stdin.write(json.dumps(job.config.to_dict()).encode() + b"\n")
+            given = {"config": job.config.to_dict(), "trackers": job.trackers}
+            child.stdin.write(json.dumps(given).encode() + b"\n")
             child.stdin.flush()
         return child
 

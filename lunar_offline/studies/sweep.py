@@ -23,7 +23,8 @@ from lunar_offline.storage.strict_toml import merge, nested
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.run_folder import RunFolder
-from lunar_offline.training.start_or_resume import finish, resume, start
+from lunar_offline.training.start_or_resume import resume, start, train_and_finish
+from lunar_offline.training.trackers.registry import check_installed
 
 EVALUATION_EPISODES = 1_000
 TAIL_BYTES = 1 << 16
@@ -36,10 +37,12 @@ class Job:
     Attributes:
         config: the complete config of the run.
         path: the run directory, which may not exist yet.
+        trackers: see `start` and `resume`.
     """
 
     config: TrainConfig
     path: Path
+    trackers: tuple[str, ...] | None = None
 
     @property
     def finished(self) -> bool:
@@ -96,6 +99,7 @@ def plan(
     *,
     file: Mapping[str, Any],
     discrete: bool | None = None,
+    trackers: tuple[str, ...] | None = None,
 ) -> list[Job]:
     """Resolve the configs of all runs of a sweep, before any run starts.
 
@@ -108,12 +112,14 @@ def plan(
         seeds: number of seeds for each point: 0 .. seeds - 1.
         file: values for all runs, in the form of a config file.
         discrete: whether the user requested discrete actions; None if not specified.
+        trackers: see `Job`.
 
     Returns:
         One job per point and seed.
 
     Raises:
-        UsageError: the sweep has no run, `seed` is an axis, or options contradict each other.
+        UsageError: the sweep has no run, `seed` is an axis, options contradict each other, or
+            the extra of a tracker is missing.
         RefusedError: a run directory holds a run with another config, or a dataset is refused.
     """
     if seeds < 1:
@@ -122,6 +128,7 @@ def plan(
         raise UsageError("seed is not an axis of a sweep: --seeds N runs 0 .. N-1 at each point")
     if not all(axes.values()):
         raise UsageError("an option of the sweep has no value")
+    check_installed(trackers or ())
     check_folder(root)
     jobs = []
     for values in product(*axes.values()):
@@ -141,7 +148,7 @@ def plan(
         config = resolve(discrete=space, file=options, options={"seed": 0, **named_env})
         for seed in range(seeds):
             name = ",".join([*named, f"seed={seed}"]).replace("/", "-").replace(" ", "")
-            jobs.append(Job(replace(config, seed=seed), root / name))
+            jobs.append(Job(replace(config, seed=seed), root / name, trackers))
     for job in jobs:
         if job.path.exists() and RunFolder.open(job.path).config() != job.config:
             raise RefusedError(f"{job.path} holds a run with another config; choose another --out")
@@ -180,6 +187,8 @@ def run_job(job: Job) -> None:
     Raises:
         LunarOfflineError: see `start`, `resume` and `finish`.
     """
-    training = resume(job.path) if job.path.exists() else start(job.config, job.path)
-    training.train()
-    finish(training.run)
+    if job.path.exists():
+        training = resume(job.path, trackers=job.trackers)
+    else:
+        training = start(job.config, job.path, trackers=job.trackers)
+    train_and_finish(training)

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +26,9 @@ from lunar_offline.storage.untrusted_files import read_regular
 from lunar_offline.training.checkpoint import FORMAT, Checkpoint, Counters
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.metrics import Record, read_metrics
-from lunar_offline.training.trackers import JSONLines, TensorBoard, Tracker
+from lunar_offline.training.trackers.json_lines import JSONLines
+from lunar_offline.training.trackers.registry import DEFAULT, TRACKERS
+from lunar_offline.training.trackers.run_trackers import RunTrackers
 
 KEEP_CHECKPOINTS = 3
 CHECKPOINT_NAME = re.compile(r"\d{9,16}-\d{9,16}\.safetensors")
@@ -38,12 +40,16 @@ class RunFolder:
 
     Args:
         path: an existing run directory; see `create` and `open`.
+        trackers: of a training that follows; see `parse_trackers`.
+
+    Attributes:
+        trackers: the mirrors of metrics.jsonl.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trackers: Sequence[str] = DEFAULT) -> None:
         self.path = path
         self._lines = JSONLines(path / "metrics.jsonl")
-        self._trackers: list[Tracker] = [self._lines, TensorBoard(path / "tensorboard")]
+        self.trackers = RunTrackers(path, trackers)
 
     @classmethod
     def create(cls, path: Path, config: TrainConfig, provenance: Mapping[str, Any]) -> Self:
@@ -90,11 +96,11 @@ class RunFolder:
             )
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, trackers: Sequence[str] = DEFAULT) -> Self:
         """Open an existing run directory. Raises UsageError if `path` is not one."""
         if not os.path.lexists(path / "config.toml"):
             raise UsageError(f"{path} is not a run directory (no config.toml in it)")
-        return cls(path)
+        return cls(path, trackers)
 
     def config(self) -> TrainConfig:
         """Read the resolved config. Raises RefusedError if it is damaged."""
@@ -156,22 +162,22 @@ class RunFolder:
             for leftover in (*self.path.glob(".*.tmp"), *checkpoints.glob(".*.tmp")):
                 leftover.unlink()
             self._lines.truncate(metrics_size)
-            yield
+            with self.trackers.open():
+                self.trackers.start(self.metrics())
+                yield
         finally:
-            for tracker in self._trackers:
-                tracker.close()
             os.close(descriptor)
 
     def _check_folders(self) -> None:
-        for name in ("checkpoints", "tensorboard"):
+        for name in ("checkpoints", "trackers", *TRACKERS):
             folder = self.path / name
             if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
                 raise RefusedError(f"{folder}: not a folder of this run")
 
     def log(self, record: Record) -> None:
-        """Pass a record to every tracker."""
-        for tracker in self._trackers:
-            tracker.log(record)
+        """Append a record to metrics.jsonl, and pass it to the trackers."""
+        self._lines.log(record)
+        self.trackers.log(record)
 
     def metrics(self, size: int | None = None) -> list[Record]:
         """Read metrics.jsonl.

@@ -1,5 +1,6 @@
 """Start, resume and finish a training run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lunar_offline.datasets.dataset import Dataset, read_folder
@@ -13,9 +14,11 @@ from lunar_offline.storage.provenance import differences, provenance
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.loop import Training
 from lunar_offline.training.make_learner import checkpoint_spec
-from lunar_offline.training.metrics import EpisodeRecord, ValidationRecord
+from lunar_offline.training.metrics import EpisodeRecord, Record, ValidationRecord
 from lunar_offline.training.record_episodes import check_recording
 from lunar_offline.training.run_folder import RunFolder
+from lunar_offline.training.trackers.registry import DEFAULT, check_installed
+from lunar_offline.training.trackers.run_trackers import recorded_trackers
 
 
 def start(
@@ -24,6 +27,7 @@ def start(
     observer: Observer | None = None,
     *,
     folder: DatasetFolder | None = None,
+    trackers: Sequence[str] | None = None,
 ) -> Training:
     """Read the dataset, make the run directory, and return the training, which has not started yet.
 
@@ -32,16 +36,20 @@ def start(
         out: the run directory to make.
         observer: receives the progress; None reports nothing.
         folder: the dataset of the config if it is already resolved; see `resolve_run`.
+        trackers: see `parse_trackers`; None takes TensorBoard.
 
     Raises:
         RefusedError: `out` already exists, or the dataset is invalid.
-        UsageError: the dataset does not exist, or is too small for the config.
+        UsageError: the dataset does not exist, or is too small for the config, or the extra of a
+            tracker is missing.
     """
+    trackers = DEFAULT if trackers is None else trackers
+    check_installed(trackers)
     RunFolder.check_free(out)
     check_recording(config)
     dataset = _dataset(config, folder)
     transitions = dataset.transitions if dataset else None
-    training = Training(config, RunFolder(out), transitions, observer)
+    training = Training(config, RunFolder(out, trackers), transitions, observer)
     if dataset is not None and dataset.env != training.env:
         training.notes.append(
             f"the env kwargs of the dataset are {dict(dataset.env.settings)}, those of the run "
@@ -74,7 +82,9 @@ def _identity(dataset: Dataset | None) -> dict[str, str] | None:
     return {"id": dataset.id, "sha256": dataset.sha256} if dataset else None
 
 
-def resume(path: Path, observer: Observer | None = None) -> Training:
+def resume(
+    path: Path, observer: Observer | None = None, *, trackers: Sequence[str] | None = None
+) -> Training:
     """Return the training of a run at its newest undamaged checkpoint, or at its beginning.
 
     This function writes nothing. The `notes` of the training list damaged checkpoints and
@@ -83,13 +93,18 @@ def resume(path: Path, observer: Observer | None = None) -> Training:
     Args:
         path: the run directory.
         observer: receives the progress; None reports nothing.
+        trackers: see `parse_trackers`; None continues those that the run used last.
 
     Raises:
-        UsageError: `path` is not a run directory, or its dataset does not exist.
+        UsageError: `path` is not a run directory, its dataset does not exist, or the extra of a
+            tracker is missing.
         RefusedError: the run has checkpoints but none can be read, its dataset has changed, or
             another of its files is damaged.
     """
-    run = RunFolder.open(path)
+    if trackers is None:
+        trackers = recorded_trackers(path)
+    run = RunFolder.open(path, trackers)
+    check_installed(trackers)
     config, recorded = run.config(), run.provenance()
     run.check_config(recorded)
     dataset = _dataset(config, None)
@@ -126,7 +141,16 @@ def finish(
     Returns:
         The evaluations of its policies; None if the config has no evaluation, as at rho 1.
     """
-    config, records = run.config(), run.metrics()
+    records = run.metrics()
+    with run.trackers.open():
+        run.trackers.start(records)
+        return _finish(run, records, observer, workers)
+
+
+def _finish(
+    run: RunFolder, records: Sequence[Record], observer: Observer | None, workers: int
+) -> Evaluations | None:
+    config = run.config()
     training_figure(
         [(r.episode, r.episode_return) for r in records if isinstance(r, EpisodeRecord)],
         [(r.episode, r.mean) for r in records if isinstance(r, ValidationRecord)],
@@ -141,5 +165,20 @@ def finish(
         workers=workers,
         observer=observer,
     )
+    again = (run.path / "evaluation.json").exists()
     write_evaluation(run.path, found, config.env_info())
+    update_step = records[-1].update_step if records else 0
+    run.trackers.evaluated(update_step, found.to_dict(), again=again)
     return found
+
+
+def train_and_finish(
+    training: Training, observer: Observer | None = None, *, workers: int = 1
+) -> Evaluations | None:
+    """Train to the end of the run, then `finish` it; the trackers stay open in between.
+
+    Arguments and result are those of `finish`, errors those of `Training.train`.
+    """
+    with training.run.trackers.open():
+        training.train()
+        return finish(training.run, observer, workers=workers)

@@ -101,6 +101,13 @@ def test_python_m_works() -> None:
         (["train", "--config", "none.toml"], 2, "no such file"),
         (["train", "--resume", "nowhere"], 2, "is not a run directory"),
         (["train", "--resume", "x", "--seed", "1", "--rho", "1"], 2, "leave out --rho, --seed"),
+        (
+            ["train", "--tracker", "wandv"],
+            2,
+            "not one of tensorboard, wandb, trackio, mlflow, none",
+        ),
+        (["train", "--resume", "x", "--tracker", "wandv"], 2, "not one of tensorboard"),
+        (["sweep", "--tracker", "none,wandb"], 2, "--tracker none excludes every other"),
         (["collect", "--dataset", "lunar-random-v0"], 3, "next free version is lunar-random-v1"),
         (["collect", "--dataset", "x-v0", "--episodes", "0"], 2, "at least one"),
         (["collect", "--dataset", "x-v0", "--policy", "pro"], 2, "no policy 'pro'"),
@@ -237,13 +244,15 @@ def test_an_interrupted_run_prints_how_to_continue(
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "_run_episode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        options = ["--config", small, "--evaluation-episodes", 2]
+        options = ["--config", small, "--evaluation-episodes", 2, "--tracker", "none"]
         code, _, err = run("train", "--dataset", random_dataset, *options, "--out", "run")
     assert code == 130
     assert "continue with: lunar-offline train --resume run" in err
-    code, out, _ = run("train", "--resume", "run")
+    assert not Path("run/tensorboard").exists()
+    code, out, _ = run("train", "--resume", "run", "--tracker", "tensorboard")
     assert code == 0
     assert "run in run" in out
+    assert Path("run/tensorboard").exists()
 
 
 def test_a_quiet_run_prints_its_result_alone(run: Run, random_dataset: str, small: Path) -> None:

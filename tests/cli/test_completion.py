@@ -37,6 +37,8 @@ def test_completion_of_values(random_dataset: str) -> None:
         ("train --dataset lun", ["lunar-random-v0"]),
         ("dataset show lunar-r", ["lunar-random-v0"]),
         ("sweep --algorithm b", ["bc"]),
+        ("train --tracker t", ["tensorboard", "trackio"]),
+        ("sweep --tracker wandb,ml", ["wandb,mlflow"]),
         ("collect --policy expert", ["expert-v1", "expert"]),
     ],
 )

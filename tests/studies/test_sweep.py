@@ -1,6 +1,7 @@
 """Sweeps of real, tiny runs in real processes."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from lunar_offline.training.metrics import (
 )
 from lunar_offline.training.resolve_config import resolve
 from lunar_offline.training.start_or_resume import finish, start
-from lunar_offline.training.trackers import JSONLines
+from lunar_offline.training.trackers.json_lines import JSONLines
 
 SMALL = {
     "pretrain_updates": 20,
@@ -66,7 +67,9 @@ def test_every_point_has_every_seed_and_a_name_of_what_differs(random_dataset: s
     assert jobs[-1].config.seed == 1
 
 
-def test_mistakes_are_found_before_anything_runs(random_dataset: str) -> None:
+def test_mistakes_are_found_before_anything_runs(
+    random_dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for axes, seeds in (
         ({"dataset": [random_dataset], "rho": [0.6, 7.0]}, 1),
         ({"dataset": [random_dataset], "agent.discuont": [0.9]}, 1),
@@ -76,6 +79,9 @@ def test_mistakes_are_found_before_anything_runs(random_dataset: str) -> None:
     ):
         with pytest.raises(UsageError):
             plan(Path("s"), axes, seeds, file=SMALL)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UsageError, match="--tracker wandb needs an extra"):
+        plan(Path("s"), {"dataset": [random_dataset]}, 1, file=SMALL, trackers=("wandb",))
     with pytest.raises(UsageError, match="--jobs 0"):
         LocalExecutor(0)
     assert not Path("s").exists()
@@ -140,7 +146,7 @@ def test_progress_at_rho_1_counts_updates() -> None:
 
 def test_a_sweep_finishes_what_it_can_and_continues_where_it_stopped(random_dataset: str) -> None:
     axes = {"dataset": [random_dataset], "algorithm": ["cql-sac", "sac"]}
-    jobs = plan(Path("s"), axes, 2, file=SMALL)
+    jobs = plan(Path("s"), axes, 2, file=SMALL, trackers=())
     broken = jobs[2]
     begun = start(broken.config, broken.path)
     begun.train()
@@ -154,6 +160,8 @@ def test_a_sweep_finishes_what_it_can_and_continues_where_it_stopped(random_data
     assert "no checkpoint can be read" in failed["algorithm=sac,seed=0"]
     assert [job.finished for job in jobs] == [True, True, False, True]
     assert 3.0 <= observed.done <= observed.total == 4
+
+    assert not (jobs[0].path / "tensorboard").exists()
 
     # the same bytes as the run by itself, and what is finished is not run again
     alone = start(jobs[0].config, Path("alone"))

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline.training.run_options import agent_options, run_options
+from lunar_offline.training.trackers.registry import parse_trackers
 from lunar_offline_cli import completion
 from lunar_offline_cli.commands.stats import stats
 from lunar_offline_cli.options_from_config import parse_setting, parse_value, swept, with_options
-from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet, Trackers
 
 
 def _axis(key: str, text: str) -> dict[str, list[Any]]:
@@ -46,6 +47,7 @@ def sweep(
         typer.Option(help="Number of parallel runs, one thread each.", show_default="all cores"),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/sweep"),
+    tracker: Trackers = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +67,14 @@ def sweep(
         axes |= _axis(name if name in run_options() else f"agent.{name}", text)
     for setting in settings or []:
         axes |= _axis(*parse_setting(setting))
-    planned = plan(out, axes, seeds, file=read_toml(config) if config else {}, discrete=discrete)
+    planned = plan(
+        out,
+        axes,
+        seeds,
+        file=read_toml(config) if config else {},
+        discrete=discrete,
+        trackers=parse_trackers(tracker) if tracker else None,
+    )
     executor = LocalExecutor(usable_cores() if jobs is None else jobs)
     with Bars(quiet=quiet or as_json) as bars:
         try:

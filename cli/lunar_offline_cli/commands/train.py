@@ -15,10 +15,11 @@ from lunar_offline.training.run_options import (
     implied,
     run_options,
 )
+from lunar_offline.training.trackers.registry import check_installed, parse_trackers
 from lunar_offline_cli import completion
 from lunar_offline_cli.messages import print_line
 from lunar_offline_cli.options_from_config import flag, settings_table, with_options
-from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet, Trackers
 
 PANEL = "The run"
 
@@ -54,16 +55,19 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Continue this run directory; no other option is allowed.",
+            help="Continue this run directory; no other option but --tracker.",
             show_default="none",
             rich_help_panel=PANEL,
             autocompletion=completion.runs,
         ),
     ] = None,
+    tracker: Trackers = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train CQL-SAC or another algorithm on a dataset."""
+    trackers = parse_trackers(tracker) if tracker else None
+    check_installed(trackers or ())
     if resume is not None:
         from lunar_offline.envs.registry import find_env
 
@@ -75,8 +79,8 @@ def train(
         alone |= {"--set"} if settings else set()
         if alone:
             others = ", ".join(sorted(alone))
-            raise UsageError(f"--resume takes every option from the run; leave out {others}")
-        _run(resume, None, quiet=quiet, as_json=as_json)
+            raise UsageError(f"--resume takes the other options from the run; leave out {others}")
+        _run(resume, None, trackers=trackers, quiet=quiet, as_json=as_json)
         return
     from lunar_offline.storage.strict_toml import merge, read_toml
     from lunar_offline.training.resolve_config import resolve_run
@@ -87,27 +91,33 @@ def train(
     resolved = resolve_run(discrete=discrete, file=file, options=options)
     if out is None:
         out = default_run_path(resolved[0])
-    _run(out, resolved, quiet=quiet, as_json=as_json)
+    _run(out, resolved, trackers=trackers, quiet=quiet, as_json=as_json)
 
 
-def _run(out: Path, resolved: Any, *, quiet: bool, as_json: bool) -> None:
+def _run(
+    out: Path,
+    resolved: Any,
+    *,
+    trackers: tuple[str, ...] | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     from lunar_offline.process_pool import usable_cores
-    from lunar_offline.training.start_or_resume import finish, resume, start
+    from lunar_offline.training.start_or_resume import resume, start, train_and_finish
     from lunar_offline_cli.commands.evaluate import describe
     from lunar_offline_cli.console import Bars
 
     again = f"continue with: lunar-offline train --resume {shlex.quote(str(out))}"
     with Bars(quiet=quiet or as_json) as bars:
         if resolved is None:
-            training = resume(out, bars)
+            training = resume(out, bars, trackers=trackers)
         else:
             config, folder = resolved
-            training = start(config, out, bars, folder=folder)
+            training = start(config, out, bars, folder=folder, trackers=trackers)
         for line in training.notes:
             print_line(line)
         try:
-            training.train()
-            summary = finish(training.run, bars, workers=usable_cores())
+            summary = train_and_finish(training, bars, workers=usable_cores())
         except (KeyboardInterrupt, SystemExit):
             print_line(f"stopped; {again}")
             raise
