@@ -95,7 +95,7 @@ def test_a_resumed_run_appends_without_duplicates(
     train_and_finish(training)
     *found, evaluation = points(run)
     assert steps(found) == steps(numbers(run))
-    assert "evaluation_mean" in evaluation
+    assert "evaluation_last_mean" in evaluation
     assert [line["resume"] for line in received(run) if "resume" in line] == ["never", "must"]
 
 
@@ -132,7 +132,7 @@ def test_a_failing_tracker_is_dropped_with_one_line(
     assert capsys.readouterr().err == ""
     *found, evaluation = points(run)
     assert steps(found) == steps(numbers(run))
-    assert "evaluation_mean" in evaluation
+    assert "evaluation_last_mean" in evaluation
 
 
 @pytest.mark.usefixtures("stub")
@@ -184,7 +184,7 @@ def test_the_evaluation_reaches_tensorboard(run: Path) -> None:
     (run / "evaluation.json").unlink()
     finish(RunFolder.open(run))
     (path,) = (run / "tensorboard").iterdir()
-    assert b"evaluation_mean" in path.read_bytes()
+    assert b"evaluation_last_mean" in path.read_bytes()
 
 
 def test_a_missing_extra_is_reported_before_any_work(

@@ -78,7 +78,7 @@ def test_a_run_is_stored_offline_and_resumed(
         numbers = {k: v for k, v in record.to_dict().items() if not isinstance(v, str)}
         assert {name: row[name] for name in numbers} == numbers
     summary = json.loads((run / "evaluation.json").read_text())
-    assert evaluation["evaluation_mean"] == summary["mean"]
+    assert evaluation["evaluation_last_mean"] == summary["last"]["mean"]
     assert evaluation["evaluation_last_mean"] == summary["last"]["mean"]
     assert evaluation["update_step"] == records[-1].update_step
     assert not os.path.lexists("wandb")  # the working directory
