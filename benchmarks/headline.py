@@ -95,6 +95,27 @@ def facts(kind: str) -> dict[str, str]:
     }
 
 
+def variants() -> dict[str, str]:
+    """Return what two changes to the preset gave, beside the same ten seeds without the change."""
+    lines = {}
+    for kind, name in (
+        ("discrete", "discrete-no-forward-kl"),
+        ("continuous", "continuous-cloning"),
+    ):
+        preset, changed = (
+            read(RESULTS / f"{file}.json")["runs"] for file in (f"headline-{kind}", name)
+        )
+        best = [run["best"] for run in changed]
+        last = [run["last"] for run in changed]
+        before = [run["before_online"] for run in changed]
+        worth = [b - run["best"]["mean"] for b, run in zip(best, preset, strict=True)]
+        lines[name] = (
+            f"before online {seeds(before)}, best {seeds(best)}, last {seeds(last)}; "
+            f"best minus that of the preset, paired by seed: {np.mean(worth):.1f}"
+        )
+    return lines
+
+
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown whose first column is text and whose others are numbers."""
     lines = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1)), *rows]
@@ -103,7 +124,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 if __name__ == "__main__":
     print(markdown(table()))
-    for kind in KINDS:
-        print(f"\n{kind}")
-        for name, value in facts(kind).items():
+    for title, found in {**{kind: facts(kind) for kind in KINDS}, "variants": variants()}.items():
+        print(f"\n{title}")
+        for name, value in found.items():
             print(f"- {name}: {value}")
