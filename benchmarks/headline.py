@@ -2,8 +2,8 @@
 
     python benchmarks/headline.py
 
-Reads docs/results/{headline,bc}-*.json, datasets/policies/expert-*.json and
-benchmarks/results/controller.json. A test compares the output with the README.
+Reads docs/results/{headline,bc}-*.json, docs/results/controller.json and
+datasets/policies/expert-*.json. A test compares the output with the README.
 """
 
 import json
@@ -49,7 +49,7 @@ def table() -> list[list[str]]:
     expert = {kind: read(ROOT / f"datasets/policies/expert-{kind}.json") for kind in KINDS}
     cql = {kind: read(RESULTS / f"headline-{kind}.json")["runs"] for kind in KINDS}
     bc = {kind: read(RESULTS / f"bc-{kind}.json")["runs"] for kind in KINDS}
-    controller = read(ROOT / "benchmarks/results/controller.json")
+    controller = read(RESULTS / "controller.json")
     rows = [["the expert that recorded the data"], ["behavior cloning"]]
     rows += [["CQL-SAC before going online"], ["**CQL-SAC, `last`**"], ["CQL-SAC, `best`"]]
     for kind in KINDS:

@@ -21,7 +21,7 @@ from lunar_offline.storage.atomic_write import write_atomic
 def draw(path: Path) -> None:
     """Write the figure as a PNG file."""
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
-    controller = read(ROOT / "benchmarks/results/controller.json")["mean"]
+    controller = read(RESULTS / "controller.json")["mean"]
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
         runs = read(RESULTS / f"headline-{kind}.json")["runs"]

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lunar_offline.evaluation.evaluation_file import Evaluations
@@ -153,15 +152,6 @@ def test_the_learning_curves_are_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path
     for path in (tmp_path / "curves.png", BENCHMARKS.parent / "docs" / "learning-curves.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size < 200_000
-
-
-def test_the_controller_lands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import controller  # pyright: ignore[reportMissingImports]
-
-    batch = np.zeros((3, 8), dtype=np.float32)
-    assert controller.controller(batch).tolist() == [int(controller.controller(batch[0]))] * 3
-    assert controller.measure(3)["outcomes"]["landed"] == 3
 
 
 def test_percentile_intervals_of_few_seeds_are_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
