@@ -79,11 +79,7 @@ def test_the_readme_is_short() -> None:
 
 def test_the_readme_shows_what_make_runs() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for name, value in (
-        ("PYTHON", "python3"),
-        ("BIN", "$(VENV)/bin"),
-        ("VENV", ".venv"),
-    ):
+    for name, value in (("PYTHON", "python3"), ("BIN", "$(VENV)/bin"), ("VENV", ".venv")):
         makefile = makefile.replace(f"$({name})", value)
     for command in (
         "python3 -m venv .venv",
