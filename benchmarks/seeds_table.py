@@ -24,7 +24,7 @@ HEADINGS = (
     "best",
     "last",
     "IQM",
-    "lowest window",
+    "worst 100-episode mean",
     "crashes %",
     "fuel",
     "frames",

@@ -1,4 +1,4 @@
-"""The tables of both READMEs, in Markdown, from benchmarks/results: python benchmarks/table.py."""
+"""The tables of benchmarks/README.md, from benchmarks/results: python benchmarks/table.py."""
 
 import json
 from collections.abc import Sequence

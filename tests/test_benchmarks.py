@@ -124,6 +124,44 @@ def test_the_tables_of_seeds_are_those_of_the_published_runs(seeds_table: Any) -
     ]
 
 
+def test_the_readme_has_the_numbers_of_the_published_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import headline  # pyright: ignore[reportMissingImports]
+
+    readme = " ".join((BENCHMARKS.parent / "README.md").read_text().split())
+    assert " ".join(headline.markdown(headline.table()).split()) in readme
+    discrete, continuous = (headline.facts(kind) for kind in headline.KINDS)
+    episodes, steps = "validation episodes per run", "env steps of validation"
+    median, worst = (f"largest fall of a validation, {which} seed" for which in ("median", "worst"))
+    first, second, third = continuous["behavior cloning"].split(", ")
+    for sentence in (
+        f"{discrete[episodes]} episodes, or {discrete[steps]} env steps",
+        f"(continuous: {continuous[steps]})",
+        f"by {discrete[median]} points in the median seed and {discrete[worst]} in the worst",
+        f"(continuous: {continuous[median]} and {continuous[worst]})",
+        f"seeds have {first}, {second} and {third}",
+    ):
+        assert sentence in readme
+
+
+def test_the_learning_curves_are_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import learning_curves  # pyright: ignore[reportMissingImports]
+
+    learning_curves.draw(tmp_path / "curves.png")
+    for path in (tmp_path / "curves.png", BENCHMARKS.parent / "docs" / "learning-curves.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size < 200_000
+
+
+def test_percentile_intervals_of_few_seeds_are_too_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import interval_coverage  # pyright: ignore[reportMissingImports]
+
+    shares = [interval_coverage.coverage(n, trials=1000, resamples=500) for n in (3, 5, 10)]
+    assert shares == pytest.approx([0.75, 0.84, 0.90], abs=0.05)
+
+
 def test_the_published_results_are_few_and_small() -> None:
     sizes = {path.name: path.stat().st_size for path in RESULTS.iterdir()}
     assert len(sizes) <= 12
