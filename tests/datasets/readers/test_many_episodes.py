@@ -8,11 +8,11 @@ from many_episodes import ENV, episode, write_many
 from minari.data_collector import EpisodeBuffer
 
 from lunar_offline.datasets.dataset import Dataset, read_dataset
-from lunar_offline.datasets.ids import datasets_root
 from lunar_offline.datasets.readers import sandbox
 from lunar_offline.datasets.readers.limits import RESERVE
 from lunar_offline.envs.registry import named_env
 from lunar_offline.errors import RefusedError
+from lunar_offline.storage.datasets_root import datasets_root
 
 pytestmark = pytest.mark.usefixtures("quiet_minari")
 

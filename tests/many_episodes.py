@@ -10,7 +10,7 @@ import numpy as np
 from foreign_data import write_dataset
 from minari.data_collector import EpisodeBuffer
 
-from lunar_offline.datasets.ids import datasets_root
+from lunar_offline.storage.datasets_root import datasets_root
 from lunar_offline.transitions import FIELDS
 
 low: Any = h5py  # its low-level modules have no type hints
