@@ -135,7 +135,7 @@ def open_flat(path: Path, key: str, dtype: np.dtype, *, check: bool) -> Flat:
     if ends["end"][-1] != rows or (np.diff(ends["end"], prepend=0) < 1).any():
         raise ValueError(f"{path}: its episode ends are inconsistent")
     return Flat(
-        np.asarray(pages[start:rewards].view(dtype)),
+        np.asarray(pages[start : start + rows * dtype.itemsize].view(dtype)),
         np.asarray(pages[rewards:table].view(np.float64)),
         ends["end"],
         ends["seed"],

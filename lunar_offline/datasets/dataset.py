@@ -226,7 +226,8 @@ def _request(folder: DatasetFolder, sha256: str) -> Request:
     data, metadata, env = folder.data, folder.metadata, folder.env
     action, key = env.action_space, folder.cache_key(sha256)
     hdf5 = metadata.format == "hdf5"
-    size = sum(path.lstat().st_size for path in _data_files(data, metadata.format))
+    sizes = [path.lstat().st_size for path in _data_files(data, metadata.format)]
+    size = sum(sizes)
     if metadata.steps > size or metadata.episodes * MIN_EPISODE_BYTES > size:
         raise RefusedError(
             f"{data}: {size:,} bytes cannot hold the {metadata.episodes:,} episodes and "
@@ -245,7 +246,7 @@ def _request(folder: DatasetFolder, sha256: str) -> Request:
         low=[float(bound) for bound in action.low] if box else [],
         high=[float(bound) for bound in action.high] if box else [],
     )
-    return sandbox.limited(request, size)
+    return sandbox.limited(request, sizes)
 
 
 def _convert(request: Request, path: Path, check_unchanged: Callable[[], None]) -> Flat:

@@ -52,7 +52,9 @@ class EpisodeFile:
         with self._file:
             self._file.flush()
             image = self._file.id.get_file_image()
-        with h5py.File.in_memory(image) as file:  # for equal bytes: Minari closes the file here too
+        reopened = h5py.File.in_memory(image)  # for equal bytes: Minari closes the file here too
+        del image  # of many episodes, it has gigabytes
+        with reopened as file:
             one = h5s.create_simple(())
             for index, episode in enumerate(self.episodes):
                 group = h5g.open(file.id, b"episode_%d" % index)

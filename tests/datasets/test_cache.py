@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lunar_offline.datasets import cache as flat
 from lunar_offline.datasets import dataset as reader
@@ -15,6 +17,7 @@ from lunar_offline.datasets.readers import sandbox
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
+from lunar_offline.transitions import transition_dtype
 
 DTYPE = find_env(discrete=True).transition_dtype()
 
@@ -125,3 +128,31 @@ def test_a_reader_that_breaks_is_a_refusal(
     with pytest.raises(RefusedError, match=r"takes more than .* s to read"):
         read_dataset(random_dataset)
     assert not any((datasets_root() / FOLDER / "cache").iterdir())
+
+
+@given(
+    observation_size=st.integers(1, 9),
+    action=st.sampled_from([((), np.int64), ((1,), np.float32), ((2,), np.float32)]),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=9),
+)
+def test_records_of_any_size_and_number(
+    tmp_path_factory: pytest.TempPathFactory,
+    observation_size: int,
+    action: tuple[tuple[int, ...], type],
+    lengths: list[int],
+) -> None:
+    """All records of odd lengths may end where the rewards, of 8 bytes each, cannot start."""
+    dtype, rows = transition_dtype((observation_size,), *action), sum(lengths)
+    records = np.arange(rows * dtype.itemsize).astype(np.uint8).view(dtype)
+    rewards, ends = np.arange(rows) / 3.0, np.cumsum(lengths)
+    path = tmp_path_factory.mktemp("flat") / "x.flat"
+    with path.open("wb+") as file:
+        writer = FlatWriter(file, dtype, rows)
+        for end, length in zip(ends, lengths, strict=True):
+            writer.add(records[end - length : end], rewards[end - length : end], length)
+        writer.finish("key")
+    mapped = open_flat(path, "key", dtype, check=True)
+    assert mapped.records.tobytes() == records.tobytes()
+    assert mapped.rewards.tolist() == rewards.tolist()
+    assert mapped.ends.tolist() == ends.tolist()
+    assert mapped.seeds.tolist() == lengths

@@ -60,6 +60,17 @@ def test_a_discrete_env_with_infinite_observation_bounds() -> None:
     assert dataset.transitions.actions.tolist() == [a for b in buffers for a in b.actions]
 
 
+@pytest.mark.parametrize("steps", [7, 999])
+def test_an_odd_number_of_records_of_28_bytes(steps: int) -> None:
+    env_id = "MountainCarContinuous-v0"
+    (buffer,) = record(env_id, 1, steps)
+    write_dataset("car-x-v0", env_id, [buffer])
+    dataset = read_dataset("car-x-v0", named_env(env_id))
+    assert dataset.transitions.records.dtype.itemsize == 28
+    assert np.array_equal(dataset.transitions.observations, np.array(buffer.observations)[:-1])
+    assert np.array_equal(dataset.episodes()[0].rewards, np.array(buffer.rewards))
+
+
 def test_a_named_env_takes_what_learners_give() -> None:
     made = named_env(PENDULUM).make()
     assert isinstance(made.action_space, gym.spaces.Box)

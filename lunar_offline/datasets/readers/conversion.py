@@ -6,7 +6,6 @@ files; such a crash ends only this process. The module imports only what reading
 """
 
 import json
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.datasets.cache import FlatWriter
+from lunar_offline.datasets.readers.limits import check_memory, set_limits
 from lunar_offline.datasets.readers.request import Raw, Request
 from lunar_offline.errors import RefusedError
 from lunar_offline.storage.plain_text import one_line
 from lunar_offline.transitions import Episode, fill_records
+
+EPISODES_PER_CHECK = 32
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
         from lunar_offline.datasets.readers import hdf5 as reader
     else:
         from lunar_offline.datasets.readers import arrow as reader
-    _limit(request)
+    set_limits(request)
     try:
         _convert(request, reader.read)
         answer = {}
@@ -43,35 +45,13 @@ def main() -> None:
     print(json.dumps(answer), flush=True)
 
 
-def _limit(request: Request) -> None:
-    """Limit the CPU time, memory and file size of this process to those of the request."""
-    written = request.rows_bytes + request.episodes * 16 + (1 << 20)
-    for what, most in (
-        (resource.RLIMIT_CPU, request.seconds),  # SIGXCPU, and a second later SIGKILL
-        (resource.RLIMIT_AS, _address_space() + request.memory),
-        (resource.RLIMIT_FSIZE, written),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(what)[1]
-        spare = most + (what == resource.RLIMIT_CPU)
-        if hard != resource.RLIM_INFINITY:
-            most, spare = min(most, hard), min(spare, hard)
-        resource.setrlimit(what, (most, spare))
-
-
-def _address_space() -> int:
-    """Return the bytes of address space of this process; an upper estimate outside Linux."""
-    try:
-        pages = int(Path("/proc/self/statm").read_bytes().split()[0])
-    except OSError:
-        return 1 << 30
-    return pages * resource.getpagesize()
-
-
 def _convert(request: Request, read: Callable[[Request], Iterator[Raw]]) -> None:
+    check_memory()
     with Path(request.out).open("wb+") as file:
         writer = FlatWriter(file, request.dtype, request.steps)
         for index, raw in enumerate(read(request)):
+            if index % EPISODES_PER_CHECK == 0:
+                check_memory()
             try:
                 episode = checked(raw, request)
                 records = np.zeros(len(episode), request.dtype)

@@ -10,7 +10,8 @@ from lunar_offline.datasets.readers.request import Request
 from lunar_offline.errors import LunarOfflineError, RefusedError
 
 BASE_SECONDS = 5  # the start takes about 0.3
-BASE_MEMORY = 128 << 20  # in addition to that of the start; three small episodes need 14 MiB
+BASE_MEMORY = 128 << 20  # in addition to that of the start; 10,000 short episodes need 22 MiB
+BYTES_PER_EPISODE = 2 << 10  # of its names and addresses; HDF5 needs 0.7 KiB, Arrow 0.4
 COPIES = 4  # of an episode's rows in memory, while they are checked and written
 MOST_COPIED = 1 << 30
 BYTES_PER_SECOND = 10 << 20
@@ -20,16 +21,19 @@ WALL_FACTOR = 5  # times the CPU seconds, on a busy machine
 START = "import os; from lunar_offline.datasets.readers.conversion import main; main(); os._exit(0)"
 
 
-def limited(request: Request, size: int) -> Request:
+def limited(request: Request, sizes: list[int]) -> Request:
     """Return a request with limits on CPU seconds and bytes of memory that fit its data.
 
     Args:
         request: the request without limits.
-        size: of its files in bytes; an HDF5 file is mapped, which counts as memory.
+        sizes: of its files in bytes.
     """
+    size = sum(sizes)
     seconds = BASE_SECONDS + size // BYTES_PER_SECOND + request.episodes // EPISODES_PER_SECOND
-    # one episode may hold most of the rows
-    memory = BASE_MEMORY + size + min(COPIES * request.rows_bytes, MOST_COPIED)
+    # one episode may hold most of the rows; an Arrow file is read at once, with its infos
+    largest = max(sizes) if request.format == "arrow" else 0
+    episodes = BYTES_PER_EPISODE * request.episodes
+    memory = BASE_MEMORY + largest + episodes + min(COPIES * request.rows_bytes, MOST_COPIED)
     return request._replace(seconds=seconds, memory=memory)
 
 
