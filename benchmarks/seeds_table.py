@@ -7,6 +7,7 @@ Arguments are files of `compact.py`, run directories, or folders of those.
 """
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def measures(run: dict[str, Any]) -> list[float]:
         best["mean"],
         run["last"]["mean"],
         best["iqm"],
-        best["min_window_100"],
+        best.get("min_window_100", math.nan),  # fewer than 100 episodes have none
         100 * best["crash_rate"],
         best["fuel"],
         best["frames"],

@@ -33,7 +33,6 @@ MEASURES = {
     "iqm",
     "sd",
     "min",
-    "min_window_100",
     "outcomes",
     "frames",
     "crash_rate",

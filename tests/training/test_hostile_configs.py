@@ -90,6 +90,8 @@ def test_every_key_is_checked_for_its_type_before_it_is_used(value: Any) -> None
         for f in dataclasses.fields(algorithm.config):
             files.append((f.name, {"algorithm": name, "agent": {f.name: value}}))
     for key, file in files:
+        if (key, value) == ("env_kwargs", {}):  # a table is what it is
+            continue
         with pytest.raises(UsageError, match=f"{key} is not"):
             resolve(discrete=None, file={"dataset": "none-v0"} | file, options={})
 
