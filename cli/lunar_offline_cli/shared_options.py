@@ -35,6 +35,12 @@ Discrete = Annotated[
         show_default="that of the dataset or policy, else discrete",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the pickled code of a .zip policy that cannot be read without it."
+    ),
+]
 DatasetId = Annotated[
     str,
     typer.Argument(help="Dataset id.", show_default=False, autocompletion=completion.datasets),

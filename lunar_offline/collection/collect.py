@@ -1,7 +1,8 @@
 """Make the dataset of a recipe from its policies or from the training run that it describes."""
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.journal import discard_leftover, open_journal
 from lunar_offline.datasets.publish import publish
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.policies.behavior import BehaviorPolicy, PolicySource, behavior_policy
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.provenance import platform_line
@@ -31,32 +33,41 @@ RUNS = ".runs"  # ids have no dot, so no journal has this name
 def collect_dataset(
     dataset_id: str,
     *,
-    policy: str = "expert",
+    policy: PolicySource = "expert",
     discrete: bool | None = None,
     episodes: int = 800,
     seed: int = 0,
     workers: int = 1,
+    trust: bool = False,
     observer: Observer | None = None,
 ) -> Collected:
     """Run one policy for `episodes` episodes and publish them as `dataset_id`; see `make_dataset`.
 
     Args:
         dataset_id: a Minari id that is not in use.
-        policy: see `behavior_policy`; its actions are sampled.
+        policy: see `behavior_policy`; its actions are sampled if it has a distribution of them.
         discrete: whether actions are discrete; None takes the policy's action space, and discrete
             actions for a shipped policy.
         episodes: at least 1.
         seed: seed of env resets and action noise.
         workers: number of processes; the bytes of the dataset do not depend on it.
+        trust: see `behavior_policy`.
         observer: receives the progress.
 
     Raises:
-        UsageError: the id is malformed, the policy does not exist, or `episodes` is below 1.
+        UsageError: the id is malformed, `episodes` is below 1, the policy does not exist or does
+            not act as it must, or is a function that other processes cannot load.
         RefusedError: the id belongs to another recipe, another process records it, or the policy
             file is damaged.
     """
-    recipe = Recipe(dataset_id, discrete=discrete, seed=seed, sources=(Source(policy, episodes),))
-    return make_dataset(recipe, workers=workers, observer=observer)
+    given: dict[str, BehaviorPolicy] = {}
+    if isinstance(policy, str | os.PathLike):
+        name = os.fspath(policy)
+    else:
+        function = behavior_policy(policy, discrete=discrete)
+        given, name = {function.name: function}, function.name
+    recipe = Recipe(dataset_id, discrete=discrete, seed=seed, sources=(Source(name, episodes),))
+    return make_dataset(recipe, workers=workers, given=given, trust=trust, observer=observer)
 
 
 def make_dataset(
@@ -64,6 +75,8 @@ def make_dataset(
     *,
     workers: int = 1,
     other_bytes: bool = False,
+    given: Mapping[str, BehaviorPolicy] | None = None,
+    trust: bool = False,
     observer: Observer | None = None,
 ) -> Collected:
     """Make the dataset that a recipe describes; the same call continues an interrupted collection.
@@ -74,6 +87,8 @@ def make_dataset(
         recipe: of policies or of a training run.
         workers: number of processes that run episodes; a training run uses one.
         other_bytes: publish even if the data have another sha256 than the recipe gives.
+        given: see `resolve_policies`.
+        trust: see `behavior_policy`.
         observer: receives the progress.
 
     Raises:
@@ -87,7 +102,9 @@ def make_dataset(
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one")
     torch.set_num_threads(1)
-    assignments = resolve_policies(recipe)
+    assignments = resolve_policies(recipe, given=given, trust=trust)
+    for policy, _ in assignments.by_policy:
+        policy.check_workers(workers)
     asked = assignments.recipe(recipe.seed)
     if found := published(recipe, asked, other_bytes=other_bytes):
         discard_leftover(recipe.dataset)

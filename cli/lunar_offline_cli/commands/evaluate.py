@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet, Trust
 from lunar_offline_cli.tables import aligned
 
 
@@ -16,7 +16,8 @@ def evaluate(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run directory, a .safetensors policy, or expert-v1, expert, medium, random.",
+            help="A run directory; a .safetensors, .onnx or Stable-Baselines3 .zip policy; "
+            "module:function; or expert-v1, expert, medium, random, controller.",
             show_default=False,
             autocompletion=completion.policies,
         ),
@@ -33,6 +34,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for evaluation.json and .png.", show_default="the run directory"),
     ] = None,
+    trust: Trust = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +66,9 @@ def evaluate(
             policy = policies.best
             summary = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
-            policy = behavior_policy(run, discrete=discrete, stochastic=stochastic, env=named)
+            policy = behavior_policy(
+                run, discrete=discrete, stochastic=stochastic, env=named, trust=trust
+            )
             policy = policy.with_settings(settings)
             summary = evaluate_policy(policy, episodes, workers=workers, observer=bars)
     if out is not None:
