@@ -69,7 +69,7 @@ def _load(content: bytes, algorithm: str, source: str) -> Any:
     # schedules of training are pickled functions, which other versions of Python cannot load
     unused = {"learning_rate": 0.0, "lr_schedule": _zero, "clip_range": _zero}
     try:
-        with _global_generators_restored(), warnings.catch_warnings():
+        with global_generators_restored(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return kind.load(io.BytesIO(content), device="cpu", custom_objects=unused)
     except Exception as error:
@@ -94,7 +94,7 @@ def _spaces(model: Any, source: str) -> PolicySpaces:
 
 
 @contextmanager
-def _global_generators_restored() -> Iterator[None]:
+def global_generators_restored() -> Iterator[None]:
     """Restore the global generators, which loading a model seeds."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
