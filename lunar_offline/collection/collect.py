@@ -18,8 +18,10 @@ from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.journal import discard_leftover, open_journal
 from lunar_offline.datasets.publish import publish
+from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.policies.behavior import BehaviorPolicy, PolicySource, behavior_policy
+from lunar_offline.policies.policy import Policy
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.provenance import platform_line
@@ -33,8 +35,9 @@ RUNS = ".runs"  # ids have no dot, so no journal has this name
 def collect_dataset(
     dataset_id: str,
     *,
-    policy: PolicySource = "expert",
+    policy: PolicySource | Policy = "expert",
     discrete: bool | None = None,
+    env: EnvInfo | None = None,
     episodes: int = 800,
     seed: int = 0,
     workers: int = 1,
@@ -45,9 +48,11 @@ def collect_dataset(
 
     Args:
         dataset_id: a Minari id that is not in use.
-        policy: see `behavior_policy`; its actions are sampled if it has a distribution of them.
+        policy: see `behavior_policy`, or a loaded one; its actions are sampled if it has a
+            distribution of them.
         discrete: whether actions are discrete; None takes the policy's action space, and discrete
             actions for a shipped policy.
+        env: the env that the user named, with its action space; None takes the policy's.
         episodes: at least 1.
         seed: seed of env resets and action noise.
         workers: number of processes; the bytes of the dataset do not depend on it.
@@ -64,9 +69,19 @@ def collect_dataset(
     if isinstance(policy, str | os.PathLike):
         name = os.fspath(policy)
     else:
-        function = behavior_policy(policy, discrete=discrete)
-        given, name = {function.name: function}, function.name
-    recipe = Recipe(dataset_id, discrete=discrete, seed=seed, sources=(Source(name, episodes),))
+        if isinstance(policy, Policy):
+            loaded = policy.behavior_policy(stochastic=True)
+        else:
+            loaded = behavior_policy(policy, discrete=discrete, env=env)
+        given, name = {loaded.name: loaded}, loaded.name
+    recipe = Recipe(
+        dataset_id,
+        discrete=env.discrete if env else discrete,
+        env=env.env_id if env else "",
+        env_kwargs=env.settings if env else {},
+        seed=seed,
+        sources=(Source(name, episodes),),
+    )
     return make_dataset(recipe, workers=workers, given=given, trust=trust, observer=observer)
 
 

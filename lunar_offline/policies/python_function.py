@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,17 @@ from lunar_offline.policies.env_actions import Actions, checked_actions
 from lunar_offline.seeding import Purpose, generator
 from lunar_offline.storage.plain_text import one_line, printable
 
-PolicyFunction = Callable[..., object]
-"""Maps one observation, float32 [D], to one action in the env's own action space.
 
-With a parameter `rng`, it is also given the `numpy.random.Generator` of the episode.
-"""
+class RandomFunction(Protocol):
+    """A function with a parameter `rng`: it is also given the generator of the episode."""
+
+    def __call__(self, observation: NDArray[np.float32], /, *, rng: np.random.Generator) -> object:
+        """Return one action."""
+        ...
+
+
+PolicyFunction = Callable[[NDArray[np.float32]], object] | RandomFunction
+"""Maps one observation, float32 [D], to one action in the env's own action space."""
 
 
 class FunctionAct:
@@ -48,6 +55,7 @@ class FunctionAct:
     ) -> None:
         self.function, self.name, self.env, self.imported = function, name, env, imported
         self.takes_rng = _takes_rng(function)
+        self._call: Callable[..., object] = function
 
     def __call__(
         self, observations: NDArray[np.float32], rngs: Sequence[np.random.Generator]
@@ -57,7 +65,7 @@ class FunctionAct:
         for observation, rng in zip(observations, rngs, strict=False):
             own = observation.copy()  # which the function may keep or change
             try:
-                values.append(self.function(own, rng=rng) if self.takes_rng else self.function(own))
+                values.append(self._call(own, rng=rng) if self.takes_rng else self._call(own))
             except Exception as error:
                 raise UsageError(f"policy {self.name}: {_failure(error)}") from error
         return checked_actions(self.env, values, f"policy {self.name}")
@@ -115,9 +123,9 @@ def function_policy(function: PolicyFunction, env: EnvInfo) -> BehaviorPolicy:
         UsageError: it fails at the first observation of the env, or does not return an action of
             it.
     """
-    about = function if hasattr(function, "__qualname__") else type(function)
+    qualified = getattr(function, "__qualname__", type(function).__qualname__)
     module = getattr(function, "__module__", None) or "builtins"
-    name = printable(f"{module}:{about.__qualname__}")
+    name = printable(f"{module}:{qualified}")
     return _policy(FunctionAct(function, name, env), module)
 
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lunar_offline.collection.collect import collect_dataset
+from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.held_out_seeds import held_out_episodes
@@ -107,6 +109,14 @@ def test_other_policies_cannot_be_exported(source) -> None:
     policy = load_policy(source, discrete=False if source is steer else None)
     with pytest.raises(UsageError, match="only policies that lunar_offline trained have"):
         policy.export("x.safetensors")
+
+
+def test_a_loaded_policy_is_collected_from() -> None:
+    named = collect_dataset("a-v0", policy="medium", episodes=2)
+    loaded = collect_dataset("b-v0", policy=load_policy("medium"), episodes=2)
+    assert loaded.statistics.returns == named.statistics.returns
+    recipes = [read_dataset(i).metadata["lunar_offline"]["recipe"] for i in ("a-v0", "b-v0")]
+    assert recipes[0] == recipes[1]
 
 
 def test_wrong_paths_of_an_export() -> None:

@@ -228,6 +228,15 @@ def test_a_function_acts_in_the_envs_own_range() -> None:
     assert actions.dtype == np.float32
 
 
+def test_a_dataset_of_a_function_in_another_env() -> None:
+    env = find_env("CartPole-v1")
+    collect_dataset("x-v0", policy=lambda observation: int(observation[2] > 0), env=env, episodes=3)
+    dataset = read_dataset("x-v0")
+    assert dataset.env == env
+    for episode in dataset.episodes():
+        assert np.array_equal(episode.actions, episode.observations[:-1, 2] > 0)
+
+
 @pytest.mark.parametrize("name", ["os:getcwd", "thresholded:os:getcwd"])
 def test_a_recipe_file_cannot_name_code(name: str) -> None:
     Path("r.toml").write_text(f'dataset = "x-v0"\n[[sources]]\npolicy = "{name}"\n')

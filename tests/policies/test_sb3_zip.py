@@ -140,6 +140,11 @@ def test_it_is_for_an_env_with_its_spaces(models: Models) -> None:
         load_policy(folder / "sac.zip", env="CartPole-v1")
     with pytest.raises(UsageError, match="name the policy's env with --env"):
         load_policy(folder / "ppo.zip", discrete=False)
+    continuous = load_policy(folder / "ppo-continuous.zip", env="LunarLander-v3")
+    assert continuous.env is find_env(discrete=False)
+    windy = find_env(settings={"enable_wind": True})
+    policy = behavior_policy(str(folder / "ppo-continuous.zip"), discrete=None, env=windy)
+    assert policy.env == find_env(discrete=False, settings={"enable_wind": True})
     wide = {":type:": "Box", "low": "[-3.]", "high": "[3.]"}
     other = changed(folder / "sac.zip", folder / "wide.zip", data_with(action_space=wide))
     with pytest.raises(UsageError, match=r"low bounds \[-3.0\], those of Pendulum-v1 are \[-2.0\]"):
