@@ -79,15 +79,13 @@ def test_its_samples_have_their_distribution(name: str, models: Models) -> None:
 
 def test_a_dataset_of_a_ppo_and_its_evaluation(models: Models) -> None:
     path = models[0] / "ppo.zip"
-    collected = collect_dataset("ppo-v0", policy=path, episodes=60)
+    collected = collect_dataset("ppo-v0", policy=path, episodes=6)
     metadata = read_dataset("ppo-v0").metadata
     (source,) = metadata["lunar_offline"]["recipe"]["sources"]
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert source == {"policy": "ppo.zip", "policy_sha256": sha256, "episodes": 60}
+    assert source == {"policy": "ppo.zip", "policy_sha256": sha256, "episodes": 6}
     assert metadata["algorithm_name"] == "sb3/PPO"
     assert "(sb3/PPO, actions sampled)" in (collected.path / "README.md").read_text()
-    again = collect_dataset("again-v0", policy=path, episodes=60, workers=2)
-    assert again.statistics.returns == collected.statistics.returns
     policy = behavior_policy(str(path), discrete=None, stochastic=False)
     model = models[1]["ppo"]
     returns = evaluate_policy(policy, 3)["returns"]
@@ -125,6 +123,8 @@ def test_a_row_does_not_depend_on_its_place(models: Models) -> None:
         act = behavior_policy(str(models[0] / f"{name}.zip"), discrete=None, stochastic=False).act
         observations = generator(3, Purpose.BATCH).standard_normal((16, 8), np.float32)
         expected = act(observations, [])
+        there = pickle.loads(pickle.dumps(act))  # as for another process
+        assert np.array_equal(there(observations, []), expected)
         for shift in range(16):
             rolled = act(np.roll(observations, shift, axis=0), [])
             assert np.array_equal(rolled, np.roll(expected, shift, axis=0))
