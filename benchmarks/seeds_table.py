@@ -65,7 +65,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         lines.append((f"{run['seed']}", *(f"{value:.1f}" for value in measures(run)), steps))
     if len(runs) > 1:
         columns = np.array([measures(run) for run in runs]).T
-        lines.append(("mean", *(str(bootstrap(np.mean, column)) for column in columns), ""))
+        means = (
+            bootstrap(np.mean, column) if np.isfinite(column).all() else "-" for column in columns
+        )
+        lines.append(("mean", *map(str, means), ""))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

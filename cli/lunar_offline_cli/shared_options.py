@@ -46,6 +46,12 @@ Trackers = Annotated[
         autocompletion=completion.trackers,
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the pickled code of a .zip policy that cannot be read without it."
+    ),
+]
 DatasetId = Annotated[
     str,
     typer.Argument(help="Dataset id.", show_default=False, autocompletion=completion.datasets),

@@ -1,5 +1,6 @@
 """The assignment of a dataset's episodes to policies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +36,8 @@ class Assignments:
     def in_words(self) -> str:
         """Return a phrase that names the policies and their numbers of episodes."""
         return " and ".join(
-            f"{len(indices)} of the {policy.name} policy ({policy.algorithm}, actions sampled)"
+            f"{len(indices)} of the {policy.name} policy ({policy.algorithm}, "
+            f"{'actions sampled' if policy.samples else 'deterministic actions'})"
             for policy, indices in self.by_policy
         )
 
@@ -56,8 +58,15 @@ class Assignments:
         }
 
 
-def resolve_policies(recipe: Recipe) -> Assignments:
+def resolve_policies(
+    recipe: Recipe, *, given: Mapping[str, BehaviorPolicy] | None = None, trust: bool = False
+) -> Assignments:
     """Load the policies of a recipe and assign its episodes to them.
+
+    Args:
+        recipe: the recipe.
+        given: policies by name that are already loaded, such as Python functions.
+        trust: see `behavior_policy`.
 
     Raises:
         UsageError: a policy does not exist, or the policies are for different envs.
@@ -68,7 +77,9 @@ def resolve_policies(recipe: Recipe) -> Assignments:
     if recipe.env:
         named = known_env(recipe.env, discrete=recipe.discrete, settings=recipe.env_kwargs)
     for source in recipe.sources:
-        policy = behavior_policy(source.policy, discrete=recipe.discrete, env=named)
+        policy = (given or {}).get(source.policy) or behavior_policy(
+            source.policy, discrete=recipe.discrete, env=named, trust=trust
+        )
         policy.check_sha256(source.policy_sha256)
         policy = policy.with_settings(recipe.env_kwargs)
         by_policy.append((policy, range(start, start + source.episodes)))

@@ -1,7 +1,8 @@
 """Make the dataset of a recipe from its policies or from the training run that it describes."""
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +18,10 @@ from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.journal import discard_leftover, open_journal
 from lunar_offline.datasets.publish import publish
+from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.policies.behavior import BehaviorPolicy, PolicySource, behavior_policy
+from lunar_offline.policies.policy import Policy
 from lunar_offline.progress import Observer, Silent
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.storage.provenance import platform_line
@@ -31,32 +35,54 @@ RUNS = ".runs"  # ids have no dot, so no journal has this name
 def collect_dataset(
     dataset_id: str,
     *,
-    policy: str = "expert",
+    policy: PolicySource | Policy = "expert",
     discrete: bool | None = None,
+    env: EnvInfo | None = None,
     episodes: int = 800,
     seed: int = 0,
     workers: int = 1,
+    trust: bool = False,
     observer: Observer | None = None,
 ) -> Collected:
     """Run one policy for `episodes` episodes and publish them as `dataset_id`; see `make_dataset`.
 
     Args:
         dataset_id: a Minari id that is not in use.
-        policy: see `behavior_policy`; its actions are sampled.
+        policy: see `behavior_policy`, or a loaded one; its actions are sampled if it has a
+            distribution of them.
         discrete: whether actions are discrete; None takes the policy's action space, and discrete
             actions for a shipped policy.
+        env: the env that the user named, with its action space; None takes the policy's.
         episodes: at least 1.
         seed: seed of env resets and action noise.
         workers: number of processes; the bytes of the dataset do not depend on it.
+        trust: see `behavior_policy`.
         observer: receives the progress.
 
     Raises:
-        UsageError: the id is malformed, the policy does not exist, or `episodes` is below 1.
+        UsageError: the id is malformed, `episodes` is below 1, the policy does not exist or does
+            not act as it must, or is a function that other processes cannot load.
         RefusedError: the id belongs to another recipe, another process records it, or the policy
             file is damaged.
     """
-    recipe = Recipe(dataset_id, discrete=discrete, seed=seed, sources=(Source(policy, episodes),))
-    return make_dataset(recipe, workers=workers, observer=observer)
+    given: dict[str, BehaviorPolicy] = {}
+    if isinstance(policy, str | os.PathLike):
+        name = os.fspath(policy)
+    else:
+        if isinstance(policy, Policy):
+            loaded = policy.behavior_policy(stochastic=True)
+        else:
+            loaded = behavior_policy(policy, discrete=discrete, env=env)
+        given, name = {loaded.name: loaded}, loaded.name
+    recipe = Recipe(
+        dataset_id,
+        discrete=env.discrete if env else discrete,
+        env=env.env_id if env else "",
+        env_kwargs=env.settings if env else {},
+        seed=seed,
+        sources=(Source(name, episodes),),
+    )
+    return make_dataset(recipe, workers=workers, given=given, trust=trust, observer=observer)
 
 
 def make_dataset(
@@ -64,6 +90,8 @@ def make_dataset(
     *,
     workers: int = 1,
     other_bytes: bool = False,
+    given: Mapping[str, BehaviorPolicy] | None = None,
+    trust: bool = False,
     observer: Observer | None = None,
 ) -> Collected:
     """Make the dataset that a recipe describes; the same call continues an interrupted collection.
@@ -74,6 +102,8 @@ def make_dataset(
         recipe: of policies or of a training run.
         workers: number of processes that run episodes; a training run uses one.
         other_bytes: publish even if the data have another sha256 than the recipe gives.
+        given: see `resolve_policies`.
+        trust: see `behavior_policy`.
         observer: receives the progress.
 
     Raises:
@@ -87,7 +117,9 @@ def make_dataset(
     if workers < 1:
         raise UsageError(f"--workers {workers}: at least one")
     torch.set_num_threads(1)
-    assignments = resolve_policies(recipe)
+    assignments = resolve_policies(recipe, given=given, trust=trust)
+    for policy, _ in assignments.by_policy:
+        policy.check_workers(workers)
     asked = assignments.recipe(recipe.seed)
     if found := published(recipe, asked, other_bytes=other_bytes):
         discard_leftover(recipe.dataset)

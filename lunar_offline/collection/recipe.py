@@ -11,6 +11,7 @@ from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.envs.env_kwargs import PlainValue, checked_kwargs
 from lunar_offline.errors import UsageError
 from lunar_offline.options import check_sha256, typed_values
+from lunar_offline.policies import names_function
 from lunar_offline.seeding import check_seed
 from lunar_offline.storage.package_data import shipped_recipes
 from lunar_offline.storage.strict_toml import read_toml
@@ -121,6 +122,12 @@ def read_recipe(path: Path) -> Recipe:
     sources = [
         typed_values(Source, source, f"{path} [[sources]]") for source in values.pop("sources", [])
     ]
+    for source in sources:
+        if names_function(source.get("policy", "")):
+            raise UsageError(
+                f"{path}: policy {source['policy'][:80]!r} is code, which a file does not name; "
+                "use collect --policy"
+            )
     try:
         return Recipe(**values, sources=tuple(Source(**source) for source in sources))
     except UsageError as error:

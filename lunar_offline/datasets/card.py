@@ -14,9 +14,14 @@ def make_again(dataset_id: str, recipe: Mapping[str, Any]) -> str:
     if len(recipe["sources"]) > 1:
         return f"lunar-offline collect --recipe {dataset_id}"
     source = recipe["sources"][0]
+    name = source["policy"]
+    if "<" in name or name.startswith("__main__:"):  # a function without a name to import
+        return (
+            f"# in Python: lunar_offline.collect({dataset_id!r}, policy={name.split(':')[-1]}, ...)"
+        )
     space = " --continuous" if recipe["env_kwargs"].get("continuous") else ""
     return (
-        f"lunar-offline collect --dataset {dataset_id} --policy {source['policy']}{space} \\\n"
+        f"lunar-offline collect --dataset {dataset_id} --policy {name}{space} \\\n"
         f"  --episodes {source['episodes']} --seed {recipe['seed']}"
     )
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lunar_offline.datasets.ids import parse_id
-from lunar_offline.errors import RefusedError
+from lunar_offline.errors import LunarOfflineError, RefusedError
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 from lunar_offline.transitions import FIELDS, Episode
@@ -105,6 +105,8 @@ class Journal:
 def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal]:
     """Reserve a dataset id, lock it against other writers, and open its journal.
 
+    A journal that an error leaves without an episode is removed.
+
     Args:
         dataset_id: id of the dataset to record.
         recipe: plain JSON values; a journal of another recipe is refused.
@@ -129,7 +131,12 @@ def open_journal(dataset_id: str, recipe: Mapping[str, Any]) -> Iterator[Journal
         for leftover in (*path.glob(".*.tmp"), *(path / "episodes").glob(".*.tmp")):
             leftover.unlink()
         journal = Journal(path)
-        yield journal
+        try:
+            yield journal
+        except LunarOfflineError:
+            if not len(journal):  # the corrected recipe may use the id
+                journal.discard()
+            raise
 
 
 def discard_leftover(dataset_id: str) -> None:

@@ -91,7 +91,7 @@ def evaluate_policy(
         policy.env,
         policy.act,
         episodes,
-        workers=workers,
+        workers=workers if policy.shareable else 1,
         on_episode=lambda e: observer.advance(1, episode_return=e.episode_return),
     )
     return summarize(found, policy.env)

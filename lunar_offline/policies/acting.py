@@ -1,16 +1,66 @@
 """Policies as plain functions from observations to actions, which rollouts call; see `Act`."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lunar_offline.agents.nn.policies import Policy, act
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.envs.rollout import Act
+from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.policies.policy_file import StoredPolicy
+
+
+@dataclass(frozen=True)
+class BehaviorPolicy:
+    """A policy that can act, with the facts about it that metadata record.
+
+    Attributes:
+        name: of a shipped policy, of a file (without the suffix .safetensors), or of a Python
+            function as `module:function`.
+        act: the function that rollouts call.
+        env: the env that it was made for.
+        algorithm: the algorithm that trained it.
+        sha256: the sha256 of its file, or of a function's source file; empty without a file.
+        samples: whether it draws its actions at random.
+        shareable: whether worker processes can load it; false for a lambda, for example.
+        stored: the content of its file, if the file has the project's own format.
+    """
+
+    name: str
+    act: Act
+    env: EnvInfo
+    algorithm: str
+    sha256: str
+    samples: bool = True
+    shareable: bool = True
+    stored: StoredPolicy | None = field(default=None, repr=False, compare=False)
+
+    def with_settings(self, settings: Mapping[str, PlainValue]) -> Self:
+        """Return the policy in its env with other settings; see `EnvInfo.with_settings`."""
+        return replace(self, env=self.env.with_settings(settings)) if settings else self
+
+    def check_workers(self, workers: int) -> None:
+        """Raise UsageError if other processes are needed and cannot load the policy."""
+        if workers > 1 and not self.shareable:
+            raise UsageError(
+                f"policy {self.name} cannot be sent to other processes; use one worker, or define "
+                "it with `def` in a module"
+            )
+
+    def check_sha256(self, expected: str) -> None:
+        """Raise RefusedError unless its file has this sha256; empty accepts any."""
+        if expected and expected != self.sha256:
+            raise RefusedError(
+                f"policy {self.name!r} has sha256 {self.sha256 or 'none'}, the recipe gives "
+                f"{expected}"
+            )
 
 
 def policy_act(policy: Policy, *, stochastic: bool) -> Act:

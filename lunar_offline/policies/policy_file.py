@@ -30,12 +30,14 @@ class StoredPolicy:
     Attributes:
         policy: the policy.
         env: the env that it acts in.
+        hidden: widths of its hidden layers.
         provenance: how the policy was made, as its file states it.
         sha256: the sha256 of the file.
     """
 
     policy: Policy
     env: EnvInfo
+    hidden: tuple[int, ...]
     provenance: dict[str, Any]
     sha256: str
 
@@ -60,7 +62,7 @@ def save_policy(
     write_tensors(path, FORMAT, about, to_arrays(policy.net.named_tensors()))
 
 
-def load_policy(
+def read_policy_file(
     path: Path, *, sha256: str | None = None, env: EnvInfo | None = None
 ) -> StoredPolicy:
     """Read a policy file.
@@ -84,11 +86,12 @@ def load_policy(
     env = _env_of(found.about, env)
     rng = generator(0, Purpose.INITIALIZATION)
     spec = ActionSpec(env.discrete, env.action_size)
-    policy = make_policy(spec, env.observation_size, tuple(found.about["hidden"]), rng)
+    hidden = tuple(found.about["hidden"])
+    policy = make_policy(spec, env.observation_size, hidden, rng)
     tensors = to_tensors(found.tensors)
     for name, value in policy.net.named_tensors().items():
         value.copy_(tensors[name])
-    return StoredPolicy(policy, env, found.about["provenance"], found.sha256)
+    return StoredPolicy(policy, env, hidden, found.about["provenance"], found.sha256)
 
 
 def _env_of(about: dict[str, Any], named: EnvInfo | None) -> EnvInfo:

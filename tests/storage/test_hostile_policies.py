@@ -19,7 +19,7 @@ from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.envs.lander import DISCRETE
 from lunar_offline.errors import RefusedError
 from lunar_offline.policies.behavior import behavior_policy, shipped_policy
-from lunar_offline.policies.policy_file import load_policy
+from lunar_offline.policies.policy_file import read_policy_file
 from lunar_offline.storage.tensor_file import BLANK
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "300"))
@@ -109,14 +109,14 @@ def test_no_mutation_of_a_policy_is_silent(trained: Path, tmp_path: Path) -> Non
             changed = mutated(content, choose)
             path.write_bytes(changed)
             if changed == content:
-                load_policy(path, sha256=sha256)
+                read_policy_file(path, sha256=sha256)
                 continue
             with pytest.raises(RefusedError):
-                load_policy(path, sha256=sha256)
+                read_policy_file(path, sha256=sha256)
 
 
 def test_a_policy_is_plain_safetensors(trained: Path) -> None:
-    stored = load_policy(trained / "policy.safetensors").policy.net.named_tensors()
+    stored = read_policy_file(trained / "policy.safetensors").policy.net.named_tensors()
     with safe_open(trained / "policy.safetensors", framework="pt") as file:
         assert set(file.keys()) == set(stored)
         assert all(torch.equal(file.get_tensor(name), stored[name]) for name in stored)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet, Trust
 
 
 def collect(
@@ -24,8 +24,9 @@ def collect(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="Behavior policy: expert, expert-v1, medium, random, a run directory, or a "
-            ".safetensors file.",
+            help="Behavior policy: expert, expert-v1, medium, random, controller, a run "
+            "directory, a .safetensors, .onnx or Stable-Baselines3 .zip file, or "
+            "module:function.",
             show_default="expert",
             autocompletion=completion.policies,
         ),
@@ -52,6 +53,7 @@ def collect(
     workers: Annotated[
         int, typer.Option(help="Number of processes; it does not change the data.")
     ] = 1,
+    trust: Trust = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +83,9 @@ def collect(
     )
     with Bars(quiet=quiet or as_json) as bars:
         try:
-            made = make_dataset(asked, workers=workers, other_bytes=other_bytes, observer=bars)
+            made = make_dataset(
+                asked, workers=workers, other_bytes=other_bytes, trust=trust, observer=bars
+            )
         except (KeyboardInterrupt, SystemExit):
             typer.echo(
                 "stopped; finished episodes are kept; run the same command to continue", err=True

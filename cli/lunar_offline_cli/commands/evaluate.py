@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet, Trust
 from lunar_offline_cli.tables import aligned
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ def evaluate(
     run: Annotated[
         str,
         typer.Argument(
-            help="A run directory, a .safetensors policy, or expert-v1, expert, medium, random.",
+            help="A run directory; a .safetensors, .onnx or Stable-Baselines3 .zip policy; "
+            "module:function; or expert-v1, expert, medium, random, controller.",
             show_default=False,
             autocompletion=completion.policies,
         ),
@@ -36,6 +37,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for evaluation.json and .png.", show_default="the run directory"),
     ] = None,
+    trust: Trust = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +70,9 @@ def evaluate(
             policy = policies.best
             found = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
-            policy = behavior_policy(run, discrete=discrete, stochastic=stochastic, env=named)
+            policy = behavior_policy(
+                run, discrete=discrete, stochastic=stochastic, env=named, trust=trust
+            )
             policy = policy.with_settings(settings)
             one = evaluate_policy(policy, episodes, workers=workers, observer=bars)
             found = Evaluations(policy=one)
