@@ -19,6 +19,7 @@ from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.journal import discard_leftover, open_journal
 from lunar_offline.datasets.publish import publish
 from lunar_offline.envs.env_info import EnvInfo
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.policies.behavior import BehaviorPolicy, PolicySource, behavior_policy
 from lunar_offline.policies.policy import Policy
@@ -38,6 +39,7 @@ def collect_dataset(
     policy: PolicySource | Policy = "expert",
     discrete: bool | None = None,
     env: EnvInfo | None = None,
+    env_kwargs: Mapping[str, PlainValue] | None = None,
     episodes: int = 800,
     seed: int = 0,
     workers: int = 1,
@@ -53,6 +55,7 @@ def collect_dataset(
         discrete: whether actions are discrete; None takes the policy's action space, and discrete
             actions for a shipped policy.
         env: the env that the user named, with its action space; None takes the policy's.
+        env_kwargs: settings of the policy's env, if none is named.
         episodes: at least 1.
         seed: seed of env resets and action noise.
         workers: number of processes; the bytes of the dataset do not depend on it.
@@ -78,7 +81,7 @@ def collect_dataset(
         dataset_id,
         discrete=env.discrete if env else discrete,
         env=env.env_id if env else "",
-        env_kwargs=env.settings if env else {},
+        env_kwargs=env.settings if env else env_kwargs or {},
         seed=seed,
         sources=(Source(name, episodes),),
     )

@@ -3,7 +3,6 @@
 import tomllib
 from pathlib import Path
 
-import lunar_offline
 from lunar_offline.errors import LunarOfflineError
 
 
@@ -13,7 +12,7 @@ def package_data() -> Path:
     Raises:
         LunarOfflineError: neither folder exists.
     """
-    package = Path(lunar_offline.__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / "_datasets", package.parent / "datasets"):
         if (folder / "policies").is_dir():
             return folder

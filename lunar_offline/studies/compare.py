@@ -19,6 +19,7 @@ from lunar_offline.statistics import (
     median_time,
     probability_of_improvement,
 )
+from lunar_offline.storage.strict_json import JSONValue
 from lunar_offline.training.metrics import Record, ValidationRecord
 from lunar_offline.training.run_folder import RunFolder
 
@@ -151,35 +152,71 @@ def group_runs(runs: Sequence[Finished]) -> list[Group]:
     return [Group(name, members) for name, members in groups.items()]
 
 
-def rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Return the statistics of each group as plain JSON values; the first group is the baseline.
+@dataclass(frozen=True)
+class Comparison:
+    """The statistics of a group of runs; the first group of a comparison is its baseline.
 
-    `iqm` is the interquartile mean over runs of the evaluation mean, with its 95% stratified
-    bootstrap interval. `better` is the probability that a run of the group has a higher mean than a
-    run of the first group, with its interval. The ends of an interval are null for a single run.
-    `episodes_to_200` is the Kaplan-Meier median of the online episodes until a validation mean
-    reaches 200, null if too few runs reach it. `lowest_window` is the worst 100-episode mean of all
-    runs, null if one has fewer episodes.
-    Measures that only the lander has are null for other envs.
+    Measures that only the lander has are None for other envs.
+
+    Attributes:
+        group: the options in which the group differs from the others; `all` for a single group.
+        runs: number of runs.
+        iqm: interquartile mean over runs of the mean return of their last policies, with its 95%
+            stratified bootstrap interval. The ends are NaN for a single run.
+        best: the same of the policies with the best validation mean, without an interval.
+        lowest_window: worst 100-episode mean of all runs; None if one has fewer episodes.
+        crash_rate: mean fraction of episodes that crash.
+        fuel: mean fuel per episode, in points of return.
+        frames: mean env steps per episode.
+        regret_to_bound: mean difference to a landing without fuel.
+        episodes_to_200: Kaplan-Meier median of the online episodes until a validation mean reaches
+            200; None if too few runs reach it.
+        better: probability that a run of the group has a higher mean than a run of the first group,
+            with its interval; None for the first group.
     """
+
+    group: str
+    runs: int
+    iqm: Estimate
+    best: float | None
+    lowest_window: float | None
+    crash_rate: float | None
+    fuel: float | None
+    frames: float | None
+    regret_to_bound: float | None
+    episodes_to_200: float | None
+    better: Estimate | None
+
+    def to_dict(self) -> dict[str, JSONValue]:
+        """Return plain JSON values; NaN is null."""
+        better = _plain(self.better) if self.better else None
+        return {**vars(self), "iqm": _plain(self.iqm), "better": better}
+
+
+def compare_runs(paths: Sequence[Path]) -> list[Comparison]:
+    """Compare run directories and sweeps. Raises the errors of `read_runs`."""
+    return comparisons(group_runs(read_runs(paths)))
+
+
+def comparisons(groups: Sequence[Group]) -> list[Comparison]:
+    """Return the statistics of each group."""
     table = []
     for group in groups:
         reached = group.episodes_to_level()
-        better = None if group is groups[0] else group.better_than(groups[0])
         table.append(
-            {
-                "group": group.name,
-                "runs": len(group.runs),
-                "iqm": _plain(group.iqm),
-                "best": group.best(),
-                "lowest_window": _known(float(group.scores("min_window_100").min())),
-                "crash_rate": group.mean("crash_rate"),
-                "fuel": group.mean("fuel"),
-                "frames": group.mean("frames"),
-                "regret_to_bound": group.mean("regret_to_bound"),
-                "episodes_to_200": reached if math.isfinite(reached) else None,
-                "better": _plain(better) if better else None,
-            }
+            Comparison(
+                group=group.name,
+                runs=len(group.runs),
+                iqm=group.iqm,
+                best=group.best(),
+                lowest_window=_known(float(group.scores("min_window_100").min())),
+                crash_rate=group.mean("crash_rate"),
+                fuel=group.mean("fuel"),
+                frames=group.mean("frames"),
+                regret_to_bound=group.mean("regret_to_bound"),
+                episodes_to_200=reached if math.isfinite(reached) else None,
+                better=None if group is groups[0] else group.better_than(groups[0]),
+            )
         )
     return table
 
@@ -207,30 +244,27 @@ HEADINGS = (
 )
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Format one of `rows` for display, in the order of HEADINGS."""
-    better = row["better"]
-    reached = row["episodes_to_200"]
+def cells(row: Comparison) -> list[str]:
+    """Format a comparison for display, in the order of HEADINGS."""
+    reached = row.episodes_to_200
     return [
-        row["group"],
-        str(row["runs"]),
-        _with_interval(row["iqm"], "{:.1f}"),
-        _shown(row["best"], "{:.1f}"),
-        _shown(row["lowest_window"], "{:.1f}"),
-        _shown(row["crash_rate"], "{:.2%}").removesuffix("%"),
-        _shown(row["fuel"], "{:.1f}"),
-        _shown(row["frames"], "{:.0f}"),
-        _shown(row["regret_to_bound"], "{:.1f}"),
+        row.group,
+        str(row.runs),
+        _with_interval(row.iqm, "{:.1f}"),
+        _shown(row.best, "{:.1f}"),
+        _shown(row.lowest_window, "{:.1f}"),
+        _shown(row.crash_rate, "{:.2%}").removesuffix("%"),
+        _shown(row.fuel, "{:.1f}"),
+        _shown(row.frames, "{:.0f}"),
+        _shown(row.regret_to_bound, "{:.1f}"),
         "not reached" if reached is None else f"{reached:.0f}",
-        _with_interval(better, "{:.2f}") if better else "",
+        _with_interval(row.better, "{:.2f}") if row.better else "",
     ]
 
 
-def _with_interval(estimate: dict[str, Any], pattern: str) -> str:
-    shown = {name: _shown(value, pattern) for name, value in estimate.items()}
-    if estimate["low"] is None:
-        return shown["value"]
-    return f"{shown['value']} [{shown['low']}, {shown['high']}]"
+def _with_interval(estimate: Estimate, pattern: str) -> str:
+    value, low, high = (pattern.format(number) for number in estimate)
+    return value if math.isnan(estimate.low) else f"{value} [{low}, {high}]"
 
 
 def _shown(value: float | None, pattern: str) -> str:

@@ -10,7 +10,14 @@ import pytest
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.summary import Evaluation
-from lunar_offline.studies.compare import Finished, Group, cells, group_runs, read_runs, rows
+from lunar_offline.studies.compare import (
+    Finished,
+    Group,
+    cells,
+    compare_runs,
+    comparisons,
+    read_runs,
+)
 from lunar_offline.studies.local_executor import LocalExecutor
 from lunar_offline.studies.sweep import TAIL_BYTES, Job, plan, sweep
 from lunar_offline.training.config import TrainConfig
@@ -177,16 +184,16 @@ def test_a_sweep_finishes_what_it_can_and_continues_where_it_stopped(random_data
 
     assert sweep(jobs, Nothing()) == {}
 
-    table = rows(group_runs(read_runs([Path("s")])))
-    assert [(row["group"], row["runs"]) for row in table] == [
+    table = compare_runs([Path("s")])
+    assert [(row.group, row.runs) for row in table] == [
         ("algorithm=cql-sac", 2),
         ("algorithm=sac", 1),
     ]
     means = [json.loads((j.path / "evaluation.json").read_text())["last"]["mean"] for j in jobs[:2]]
-    assert min(means) <= table[0]["iqm"]["low"] <= table[0]["iqm"]["high"] <= max(means)
-    assert table[0]["better"] is None
-    assert table[1]["better"]["value"] in (0.0, 0.25, 0.5, 0.75, 1.0)  # a tie counts as half
-    assert table[0]["episodes_to_200"] is None  # two episodes of learning from random data
+    assert min(means) <= table[0].iqm.low <= table[0].iqm.high <= max(means)
+    assert table[0].better is None
+    assert table[1].better.value in (0.0, 0.25, 0.5, 0.75, 1.0)  # a tie counts as half
+    assert table[0].episodes_to_200 is None  # two episodes of learning from random data
 
     with pytest.raises(RefusedError, match="another config"):
         plan(Path("s"), axes, 1, file=SMALL | {"batch_size": 64})
@@ -213,9 +220,9 @@ def test_a_stopped_executor_ends_its_runs_and_they_continue(random_dataset: str)
 def test_what_another_env_has_no_measure_of_is_null() -> None:
     swing = Evaluation(1, -150.0, -150.0, 0.0, -150.0, -160.0, {}, 200.0, {}, [-150.0], [0])
     evaluation = Evaluations(last=swing)
-    (row,) = rows([Group("pendulum", [Finished(Path("p"), {}, evaluation, [])])])
-    assert (row["crash_rate"], row["fuel"], row["regret_to_bound"]) == (None, None, None)
-    json.dumps(row, allow_nan=False)
+    (row,) = comparisons([Group("pendulum", [Finished(Path("p"), {}, evaluation, [])])])
+    assert (row.crash_rate, row.fuel, row.regret_to_bound) == (None, None, None)
+    json.dumps(row.to_dict(), allow_nan=False)
     assert cells(row)[4:9] == ["-160.0", "-", "-", "200", "-"]
 
 

@@ -24,11 +24,11 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Compare finished runs: IQM over seeds, bootstrap intervals, probability of improvement."""
-    from lunar_offline.studies.compare import HEADINGS, cells, group_runs, read_runs, rows
+    from lunar_offline.studies.compare import HEADINGS, cells, compare_runs
 
-    found = rows(group_runs(read_runs(runs)))
+    found = compare_runs(runs)
     if as_json:
-        typer.echo(json.dumps(found))
+        typer.echo(json.dumps([row.to_dict() for row in found]))
         return
     columns = zip(HEADINGS, *(cells(row) for row in found), strict=True)
     shown = [column for column in columns if set(column[1:]) - {"-", ""}]  # the env has the measure
