@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-from lunar_offline.agents.learner import Algorithm, Learner, LearnerConfig
+from lunar_offline.agents.learner import Algorithm, Learner
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.errors import UsageError
 from lunar_offline.options import did_you_mean

@@ -10,7 +10,8 @@ import pytest
 import torch
 from random_batch import random_batch
 
-from lunar_offline.agents.learner import Learner, LearnerConfig
+from lunar_offline.agents.learner import Learner
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.registry import algorithms, find_algorithm, make_learner
 from lunar_offline.errors import UsageError
