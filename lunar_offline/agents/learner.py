@@ -14,6 +14,7 @@ from lunar_offline.agents.lazy_imports import losses, optimizer, policies, preci
 from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.policy_average import PolicyAverage
+from lunar_offline.errors import UsageError
 from lunar_offline.seeding import Purpose, generator
 
 
@@ -220,8 +221,13 @@ class ValueLearner(Learner[ConfigT]):
 
 
 def _flat(network: torch.nn.Module) -> torch.Tensor:
-    (parameter,) = network.parameters()
-    return parameter
+    parameters = list(network.parameters())
+    if len(parameters) != 1:
+        raise UsageError(
+            f"{type(network).__name__} has {len(parameters)} parameters; a learner's network has "
+            "one flat parameter, as an Ensemble has"
+        )
+    return parameters[0]
 
 
 @dataclass(frozen=True)
