@@ -1,4 +1,4 @@
-"""The errors of the library, each with the exit code that the command line returns for it."""
+"""The errors of the library, each with the exit code of the command line, and its warning."""
 
 
 class LunarOfflineError(Exception):
@@ -27,3 +27,7 @@ class RemoteError(LunarOfflineError):
 
 class DivergedError(LunarOfflineError):
     """A training run that has diverged: exit code 1."""
+
+
+class LunarOfflineWarning(UserWarning):
+    """What the user should know, but what stops nothing; the command line prints it as one line."""

@@ -18,6 +18,7 @@ from lunar_offline.errors import UsageError
 
 PRESETS = ("best", "paper")
 UNSET: Any = object()
+PLAIN_TYPES = (str, int, float, bool, tuple[int, ...])
 
 T = TypeVar("T")
 
@@ -115,6 +116,14 @@ def option_table(help: str, **about: Any) -> Any:
     """Declare an option that is a table of plain values, empty by default; see `option`."""
     # a dict has no hash, and equal configs have equal hashes without it
     return field(default_factory=dict, hash=False, metadata={"option": Option(help, **about)})
+
+
+def inherited(cls: type, name: str, *, best: Any = UNSET, paper: Any = UNSET) -> Any:
+    """Declare an option of a base class again, with other values in the presets that are given."""
+    _, default, about = options_of(cls)[name]
+    given = {p: value for p, value in (("best", best), ("paper", paper)) if value is not UNSET}
+    changed = dataclasses.replace(about, presets={**about.presets, **given})
+    return field(default=default, metadata={"option": changed})
 
 
 @cache

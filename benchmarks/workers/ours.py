@@ -10,7 +10,8 @@ from serve import serve
 
 from lunar_offline.agents.algorithms.cql_sac import CQLSACConfig
 from lunar_offline.agents.algorithms.sac import SACConfig
-from lunar_offline.agents.learner import Batch, LearnerConfig
+from lunar_offline.agents.learner import Batch
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.nn.device import to_device
 from lunar_offline.agents.nn.malloc import keep_freed_memory

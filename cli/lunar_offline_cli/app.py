@@ -10,9 +10,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from lunar_offline.errors import LunarOfflineError
+from lunar_offline.errors import LunarOfflineError, LunarOfflineWarning
 from lunar_offline_cli import hints
-from lunar_offline_cli.command import Command, Group
+from lunar_offline_cli.command import Command, CommandWithOptions, Group
 from lunar_offline_cli.commands import (
     collect,
     dataset,
@@ -47,9 +47,9 @@ app.command(cls=Command, rich_help_panel=DATA)(collect.collect)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=DATA)
 app.command(cls=Command, rich_help_panel=DATA)(share.share)
 app.command(cls=Command, rich_help_panel=DATA)(share.fetch)
-app.command(cls=Command, rich_help_panel=LEARN)(train.train)
+app.command(cls=CommandWithOptions, rich_help_panel=LEARN)(train.train)
 app.command(cls=Command, rich_help_panel=LEARN)(evaluate.evaluate)
-app.command(cls=Command, rich_help_panel=LEARN)(sweep.sweep)
+app.command(cls=CommandWithOptions, rich_help_panel=LEARN)(sweep.sweep)
 app.command(cls=Command, rich_help_panel=LEARN)(stats.stats)
 app.command(cls=Command, rich_help_panel=LOOK)(video.video)
 app.command(cls=Command, rich_help_panel=LOOK)(diagnose.diagnose)
@@ -89,6 +89,10 @@ def _terminate(*_: Any) -> NoReturn:
     raise SystemExit(143)
 
 
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print_line(f"lunar-offline: {message}")
+
+
 def silence_libraries() -> None:
     """Keep the warnings and banners of libraries off the terminal, unless `python -W` asks."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -111,6 +115,8 @@ def _usage_message(error: Any) -> str:
 def main() -> NoReturn:
     """Run the app; every user error prints one line and exits with its code."""
     silence_libraries()
+    warnings.filterwarnings("always", category=LunarOfflineWarning)
+    warnings.showwarning = _show_warning
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False, prog_name="lunar-offline")

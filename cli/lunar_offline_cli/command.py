@@ -54,6 +54,31 @@ class Command(TyperCommand):
         return left
 
 
+class CommandWithOptions(Command):
+    """A command of `with_options`, which reads the options of installed algorithms on first use.
+
+    Reading them may import torch, so `lunar-offline --help` and other commands do without.
+    """
+
+    _is_complete = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; see Command."""
+        self.get_params(ctx)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters."""
+        complete = getattr(self.callback, "complete", None)
+        if complete is not None and not self._is_complete:
+            whole = typer.Typer(add_completion=False)
+            whole.command()(complete())
+            made = typer.main.get_command(whole)
+            self.params, self.callback = made.params, made.callback
+        self._is_complete = True
+        return super().get_params(ctx)
+
+
 class Group(TyperGroup):
     """A group of commands."""
 

@@ -39,7 +39,7 @@ def algorithms(incomplete: str) -> list[str]:
     """Return the names of algorithms that start with a text."""
     from lunar_offline.agents import registry
 
-    return _starting(list(registry.algorithms()), incomplete)
+    return _starting(registry.algorithm_names(), incomplete)
 
 
 def envs(incomplete: str) -> list[str]:

@@ -2,12 +2,13 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
-from lunar_offline.agents.registry import algorithms
+from lunar_offline.agents.learner import Algorithm
+from lunar_offline.agents.registry import algorithms, shipped_algorithms
 from lunar_offline.envs.env_kwargs import parse_kwargs
 from lunar_offline.errors import UsageError
 from lunar_offline.options import UNSET, Option, RunKind, is_table
@@ -23,6 +24,8 @@ KINDS = (
 )
 
 MOST_CHOICES = 16  # characters of all choices that a metavar shows
+
+Algorithms = Mapping[str, Algorithm]
 
 
 def swept(flags: Flags) -> Flags:
@@ -59,8 +62,8 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _help(about: Option) -> str:
-    names = f" One of {', '.join(algorithms())}." if about.completes == "algorithms" else ""
+def _help(about: Option, known: Algorithms) -> str:
+    names = f" One of {', '.join(sorted(known))}." if about.completes == "algorithms" else ""
     return about.help + names + (f" ({about.unit})" if about.unit else "")
 
 
@@ -74,12 +77,14 @@ def _metavar(kind: Any, about: Option, *, as_list: bool) -> str | None:
     return "VALUE,VALUE" if as_list else found
 
 
-def _parameter(name: str, found: tuple[Any, Any, Option], *, as_list: bool) -> inspect.Parameter:
+def _parameter(
+    name: str, found: tuple[Any, Any, Option], known: Algorithms, *, as_list: bool
+) -> inspect.Parameter:
     kind, default, about = found
     annotation = typer.Option(
         flag(name),
         metavar=_metavar(kind, about, as_list=as_list),
-        help=_help(about),
+        help=_help(about, known),
         show_default=shown_default(default, about),
         rich_help_panel=about.panel,
         autocompletion=completion.of(about),
@@ -94,40 +99,69 @@ def _parameter(name: str, found: tuple[Any, Any, Option], *, as_list: bool) -> i
 
 
 def with_options(
-    *groups: Flags, as_lists: bool = False
+    flags_of: Callable[[Algorithms], Flags], *, as_lists: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that adds options to a command.
+    """Return a decorator that adds options to a command; see `CommandWithOptions`.
 
-    The command receives the options that the user gave as the dict `given`, by name.
+    The command receives the options that the user gave as the dict `given`, by name. It has the
+    options of the algorithms of this package; its attribute `complete` is a function that returns
+    the command with those of installed ones too.
 
     Args:
-        *groups: options by name.
+        flags_of: returns the options by name, given the algorithms.
         as_lists: receive each value as text, for lists of values.
     """
-    flags = {name: found for group in groups for name, found in group.items()}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        decorated = _decorated(command, flags_of, shipped_algorithms(), as_lists=as_lists)
+        decorated.__dict__["complete"] = lambda: _decorated(
+            command, flags_of, algorithms(), as_lists=as_lists
+        )
+        return decorated
+
+    return decorate
+
+
+def _decorated(
+    command: Callable[..., None],
+    flags_of: Callable[[Algorithms], Flags],
+    known: Algorithms,
+    *,
+    as_lists: bool,
+) -> Callable[..., None]:
+    own = inspect.signature(command, eval_str=True).parameters
+    explicit = [parameter for name, parameter in own.items() if name != "given"]
+    taken = {flag(name) for name in own} | set(_declared(explicit))
+    # an installed algorithm may have an option with the name of one of the command's own, such as
+    # --out; `--set agent.out` reaches it
+    flags = {name: found for name, found in flags_of(known).items() if flag(name) not in taken}
+    derived = [_parameter(name, flags[name], known, as_list=as_lists) for name in flags]
 
     def parsed(name: str, value: Any) -> Any:
         return parse_kwargs(value) if is_table(flags[name][0]) else value
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters
-        explicit = [parameter for name, parameter in own.items() if name != "given"]
-        derived = [_parameter(name, flags[name], as_list=as_lists) for name in flags]
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        texts = {name: values.pop(name) for name in flags}
+        given = {name: parsed(name, text) for name, text in texts.items() if text is not None}
+        command(given=given, **values)
 
-        @functools.wraps(command)
-        def wrapper(**values: Any) -> None:
-            texts = {name: values.pop(name) for name in flags}
-            given = {name: parsed(name, text) for name, text in texts.items() if text is not None}
-            command(given=given, **values)
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in explicit]
+    signature = inspect.Signature([*derived, *keyword])
+    wrapper.__dict__.pop("__wrapped__", None)
+    wrapper.__dict__["__signature__"] = signature
+    wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return wrapper
 
-        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in explicit]
-        signature = inspect.Signature([*derived, *keyword])
-        wrapper.__dict__.pop("__wrapped__", None)
-        wrapper.__dict__["__signature__"] = signature
-        wrapper.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        return wrapper
 
-    return decorate
+def _declared(parameters: Iterable[inspect.Parameter]) -> Iterator[str]:
+    """Yield the names on the command line that parameters declare."""
+    for parameter in parameters:
+        for about in getattr(parameter.annotation, "__metadata__", ()):
+            # in an annotation, Typer keeps the first name as the default
+            names = (getattr(about, "default", None), *(getattr(about, "param_decls", None) or ()))
+            for declared in names:
+                yield from declared.split("/") if isinstance(declared, str) else ()
 
 
 def parse_value(text: str) -> Any:

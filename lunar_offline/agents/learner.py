@@ -1,101 +1,21 @@
-"""The parts that all algorithms share: config, batch and the base class of learners."""
+"""The parts that all algorithms share: the batch and the base class of learners."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from lunar_offline.agents import lazy_imports
 from lunar_offline.agents.lazy_imports import losses, optimizer, policies, precision, state, torch
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
-from lunar_offline.options import RunKind, option
-
-MAX_LAYERS, MAX_WIDTH, MAX_WEIGHTS = 8, 4096, 1 << 24
-
-
-def check_hidden(hidden: Any) -> None:
-    """Raise ValueError unless these are plausible widths of hidden layers.
-
-    The limit of 16 million weights bounds the memory that a file from an unknown source can use.
-    """
-    if not (
-        isinstance(hidden, list | tuple)
-        and 1 <= len(hidden) <= MAX_LAYERS
-        and all(type(width) is int and 1 <= width <= MAX_WIDTH for width in hidden)
-        and sum(a * b for a, b in itertools.pairwise(hidden)) <= MAX_WEIGHTS
-    ):
-        raise ValueError(
-            f"is not a list of 1 .. {MAX_LAYERS} integers in 1 .. {MAX_WIDTH}, with at most "
-            "16 million weights"
-        )
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """Hyperparameters that every algorithm has. Each algorithm extends them in its own file."""
-
-    hidden: tuple[int, ...] = option(
-        (256, 256),
-        "Widths of the hidden layers of policy and critics.",
-        check=check_hidden,
-        best=(128, 128),
-    )
-    learning_rate: float = option(
-        3e-4,
-        "Learning rate of Adam, for policy, critics and temperature.",
-        at_least=0.0,
-        best=lambda run: 1e-3 if run.discrete else 7e-4,
-        paper=5e-4,
-    )
-    policy_tau: float = option(
-        1.0,
-        "Weight of the new parameters in each update of the policy's Polyak average, which is the "
-        "policy that is evaluated and saved; 1 disables averaging.",
-        above=0.0,
-        at_most=1.0,
-        # averaging reduces the noise of individual policies
-        best=lambda run: 1.0 if run.online else 0.001,
-    )
-
-    @property
-    def needs_returns(self) -> bool:
-        """Whether batches must hold the discounted returns of the dataset."""
-        return False
-
-    def check(self, run: RunKind) -> None:
-        """Raise UsageError if options conflict with each other or with the kind of run."""
-
-
-@dataclass(frozen=True)
-class ValueConfig(LearnerConfig):
-    """Hyperparameters of algorithms with critics."""
-
-    discount: float = option(
-        0.99,
-        "Discount factor of the return, per env step.",
-        at_least=0.0,
-        at_most=1.0,
-        # values must propagate back over 250 steps from the landing
-        best=lambda run: 0.99 if run.online else 0.995,
-    )
-    tau: float = option(
-        0.005,
-        "Weight of the new parameters in each Polyak update of the target critics.",
-        above=0.0,
-        at_most=1.0,
-        best=0.01,
-        paper=0.01,
-    )
-    max_grad_norm: float = option(
-        0.0,
-        "Maximum norm of the critics' gradient; 0 disables clipping.",
-        at_least=0.0,
-        paper=1.0,
-    )
+from lunar_offline.agents.policy_average import PolicyAverage
+from lunar_offline.errors import UsageError
+from lunar_offline.seeding import Purpose, generator
 
 
 class Batch(NamedTuple):
@@ -123,47 +43,16 @@ class Batch(NamedTuple):
     returns: torch.Tensor | None = None
 
 
-class PolicyAverage:
-    """An exponential average of a policy's parameters (Polyak and Juditsky 1992), without bias.
-
-    After n updates, the policy of update i has the weight (1 - tau)^(n - i), divided by the sum of
-    these weights, as Adam corrects its moments (Kingma and Ba 2015, section 3). The initial
-    parameters have no weight; without the division they would keep (1 - tau)^n, which is 67% after
-    400 updates at tau 0.001.
-
-    Args:
-        policy: the policy to average.
-        tau: share of the new parameters in each update in the long run; 1 is no average.
-
-    Attributes:
-        policy: the average; with tau 1, the given policy itself.
-    """
-
-    def __init__(self, policy: policies.Policy, tau: float) -> None:
-        self._source, self._tau = policy, tau
-        self.policy: policies.Policy = policy
-        if tau < 1.0:
-            self.policy = copy.deepcopy(policy).requires_grad_(False)
-
-    def step(self, updates: int) -> None:
-        """Include the policy after `updates` updates, 1 for the first."""
-        if self.policy is not self._source:
-            share = self._tau / (1.0 - (1.0 - self._tau) ** updates)
-            losses.lerp_(self.policy.net.flat, self._source.net.flat, share)
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """Return the modules that a checkpoint must hold in addition to the policy."""
-        return {"averaged_policy": self.policy} if self.policy is not self._source else {}
-
-
 ConfigT = TypeVar("ConfigT", bound=LearnerConfig)
+NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
 
 
 class Learner(ABC, Generic[ConfigT]):
     """An algorithm as the training loop uses it: networks, optimizers and one update.
 
-    A subclass builds its networks in `build`, returns them in `modules`, returns further tensors of
-    a checkpoint in `scalars`, and takes its optimizer steps in `_update`.
+    A subclass builds its networks in `build`, with `trained` and `target_of`, and takes its
+    optimizer steps in `_update`, with `minimize` if `autograd` is true. It returns further tensors
+    of a checkpoint in `scalars`.
 
     Args:
         config: hyperparameters.
@@ -174,6 +63,7 @@ class Learner(ABC, Generic[ConfigT]):
         bf16: see `precision.bf16_products`.
 
     Attributes:
+        autograd: whether its updates take gradients with autograd; else they run in inference mode.
         uses_bf16: whether its updates may round to bfloat16.
         policy: the policy that acts during training.
         average: holds the policy that is evaluated and saved.
@@ -182,9 +72,9 @@ class Learner(ABC, Generic[ConfigT]):
         device: where batches must be stored.
     """
 
+    autograd = False
     uses_bf16 = False
     policy: policies.Policy
-    average: PolicyAverage
 
     def __init__(
         self,
@@ -201,11 +91,63 @@ class Learner(ABC, Generic[ConfigT]):
         self.device, self.bf16 = torch.device(device), bf16 and self.uses_bf16
         self.optimizers: dict[str, optimizer.Adam] = {}
         self.update_step = 0
+        self._networks: dict[str, torch.nn.Module] = {}
+        self._targets: dict[str, torch.Tensor] = {}
+        self._max_grad_norm: dict[str, float] = {}
         self.build()
+        self.average = PolicyAverage(self.policy, config.policy_tau)
 
     @abstractmethod
     def build(self) -> None:
-        """Build policy, average, networks and optimizers from `config`, `spec` and `seed`."""
+        """Build the policy and the other networks from `config`, `spec` and `seed`."""
+
+    def trained(self, name: str, network: NetworkT, *, max_grad_norm: float = 0.0) -> NetworkT:
+        """Give a network an optimizer and a place in checkpoints, both under its name; return it.
+
+        Args:
+            name: of the network.
+            network: a policy, critic or Ensemble, which has one flat parameter.
+            max_grad_norm: `minimize` scales a longer gradient down to this norm; 0 never does.
+        """
+        self._networks[name] = network.to(self.device)
+        self._max_grad_norm[name] = max_grad_norm
+        self.optimizers[name] = optimizer.Adam(_flat(network), self.config.learning_rate)
+        return network
+
+    def target_of(self, name: str, network: NetworkT) -> NetworkT:
+        """Return a copy of the trained network `name`, which `move_target` moves toward it."""
+        target = copy.deepcopy(network).requires_grad_(False)
+        self._networks[f"target_{name}"] = target
+        self._targets[name] = _flat(target)
+        return target
+
+    def move_target(self, name: str, tau: float) -> None:
+        """Move the target network of `name` by the share `tau` of the way to its parameters."""
+        losses.lerp_(self._targets[name], self.optimizers[name].parameter, tau)
+
+    def minimize(self, **loss_of: torch.Tensor) -> None:
+        """Take one step of each named network along the gradient of its loss, by autograd.
+
+        Every gradient is taken before the first step, and only with respect to that network.
+        """
+        gradients: dict[str, torch.Tensor] = {}
+        for name, loss in loss_of.items():
+            parameter = self.optimizers[name].parameter
+            (gradients[name],) = torch.autograd.grad(loss, [parameter], retain_graph=True)
+        for name, gradient in gradients.items():
+            if self._max_grad_norm[name]:
+                losses.clip_(gradient, self._max_grad_norm[name])
+            self.optimizers[name].step(gradient)
+
+    def draw_noise(self, *shape: int) -> torch.Tensor:
+        """Return standard normal numbers for this update, float32.
+
+        They depend on the seed and `update_step` alone: a second call in the same update returns
+        the same numbers, so draw once what an update needs, and split it.
+        """
+        rng = generator(self.seed, Purpose.UPDATE_NOISE, self.update_step)
+        drawn = rng.standard_normal(shape, dtype="float32")
+        return lazy_imports.device.to_device(drawn, self.device)
 
     def update(self, batch: Batch, online_episode: int | None = None) -> dict[str, torch.Tensor]:
         """Take one update step.
@@ -219,19 +161,22 @@ class Learner(ABC, Generic[ConfigT]):
             Detached scalars by metric name; they stay on the device.
         """
         # inference mode skips the bookkeeping of views and versions: 6% of a small update
-        with torch.inference_mode(), precision.bf16_products() if self.bf16 else nullcontext():
+        inference = torch.inference_mode(not self.autograd)
+        with inference, precision.bf16_products() if self.bf16 else nullcontext():
             metrics = self._update(batch, online_episode)
             self.update_step += 1
             self.average.step(self.update_step)
+        if self.autograd:
+            return {name: value.detach() for name, value in metrics.items()}
         return metrics
 
     @abstractmethod
     def _update(self, batch: Batch, online_episode: int | None) -> dict[str, torch.Tensor]:
         """Step every optimizer and target; return the metrics."""
 
-    @abstractmethod
     def modules(self) -> dict[str, torch.nn.Module]:
         """Return the networks that the next update depends on, by name, without the average."""
+        return self._networks
 
     def scalars(self) -> dict[str, torch.Tensor]:
         """Return the other tensors that the next update depends on, by name."""
@@ -270,9 +215,19 @@ class ValueLearner(Learner[ConfigT]):
     def values(self, observations_BD: torch.Tensor) -> torch.Tensor:
         """Return the critics' soft values of B states under the policy, [B]."""
 
-    @abstractmethod
     def entropy_bonus(self, observations_BD: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        """Return the entropy bonus that the soft value adds to each action's reward, [B]."""
+        """Return the entropy bonus that the soft value adds to each action's reward, [B]: zero."""
+        return torch.zeros(len(observations_BD))
+
+
+def _flat(network: torch.nn.Module) -> torch.Tensor:
+    parameters = list(network.parameters())
+    if len(parameters) != 1:
+        raise UsageError(
+            f"{type(network).__name__} has {len(parameters)} parameters; a learner's network has "
+            "one flat parameter, as an Ensemble has"
+        )
+    return parameters[0]
 
 
 @dataclass(frozen=True)

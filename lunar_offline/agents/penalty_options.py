@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lunar_offline.agents.lazy_imports import penalties, torch
-from lunar_offline.agents.learner import Batch, ValueConfig
+from lunar_offline.agents.learner import Batch
+from lunar_offline.agents.learner_config import ValueConfig
 from lunar_offline.options import option
 
 PENALTIES = ("cql-h", "cql-rho", "eq1", "none")

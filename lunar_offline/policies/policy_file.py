@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lunar_offline.agents.learner import check_hidden
+from lunar_offline.agents.learner_config import check_hidden
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.nn.device import to_arrays, to_tensors
 from lunar_offline.agents.nn.policies import Policy, make_policy

@@ -39,8 +39,9 @@ def diagnose(
     """Compare the critics' values with the returns of the policy, and write diagnosis.json.
 
     The policy is the one that the critics evaluate: the stochastic policy of training, or the
-    greedy one (cql-qr). Rollouts start from held-out initial states, and from states in the middle
-    of the dataset's episodes, which are reached by replaying an episode's actions from its seed.
+    greedy one (cql-qr, iql, td3-bc). Only the algorithms of SAC have an entropy bonus. Rollouts
+    start from held-out initial states, and from states in the middle of the dataset's episodes,
+    which are reached by replaying an episode's actions from its seed.
 
     Args:
         run: run of an algorithm with critics; diagnosis.json is written into it.

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lunar_offline.agents.learner import Batch, ValueConfig
+from lunar_offline.agents.learner import Batch
+from lunar_offline.agents.learner_config import ValueConfig
 from lunar_offline.agents.nn.device import to_device
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import UsageError

@@ -103,7 +103,7 @@ def _plausible_interval(value: Any) -> bool:
     if not isinstance(sums, dict) or not isinstance(counts, dict) or set(sums) != set(counts):
         return False
     return all(
-        re.fullmatch("[a-z_]{1,40}", name)
+        re.fullmatch("[a-z][a-z0-9_]{0,39}", name)
         and _finite(total)
         and type(counts[name]) is int
         and 1 <= counts[name] <= MAX_STEPS

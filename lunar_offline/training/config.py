@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from lunar_offline.agents.learner import LearnerConfig
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.registry import find_algorithm
 from lunar_offline.datasets.ids import parse_id
 from lunar_offline.envs import DEFAULT_ENV

@@ -10,6 +10,7 @@ import torch
 from lunar_offline.agents.nn.malloc import keep_freed_memory
 from lunar_offline.agents.nn.policies import act
 from lunar_offline.agents.nn.precision import resolve_precision
+from lunar_offline.agents.registry import find_algorithm
 from lunar_offline.datasets.journal import Journal
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.errors import UsageError
@@ -71,7 +72,7 @@ class Training:
         self.precision = resolve_precision(config.precision, device)
         torch.set_num_threads(config.threads)
         keep_freed_memory()
-        self.env = config.env_info()
+        self.env, self.algorithm = config.env_info(), find_algorithm(config.algorithm)
         self.learner = learner_of(config, device, bf16=self.precision == "bf16")
         self.batches = Batches(config, self.env, dataset, self.learner.device)
         self.env_step = 0
@@ -216,7 +217,7 @@ class Training:
         """Log the mean of every metric since the last interval record."""
         now, (since, update_step) = time.perf_counter(), self._clock
         metrics = self._interval.take()
-        check_divergence(metrics, self.learner.update_step, self.env)
+        check_divergence(metrics, self.learner.update_step, self.env, self.algorithm)
         rate = (self.learner.update_step - update_step) / (now - since)
         self.run.log(IntervalRecord(self.learner.update_step, self.env_step, metrics, rate))
         self._clock = (now, self.learner.update_step)
@@ -258,7 +259,7 @@ class Training:
 
     def _checkpoint(self) -> None:
         interval = self._interval.state()
-        check_finite(interval["sums"], self.learner.update_step)
+        check_finite(interval["sums"], self.learner.update_step, self.algorithm)
         tensors = self.learner.state_tensors() | self.batches.state_tensors()
         counters = Counters(
             update_step=self.learner.update_step,

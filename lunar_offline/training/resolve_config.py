@@ -1,6 +1,7 @@
 """Resolve the config of a run from preset, config file, options and dataset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from lunar_offline.agents.registry import algorithms, find_algorithm
@@ -61,7 +62,8 @@ def resolve_run(
 
     env = _named_env(options, given, asked)
     # all options are checked before any file is read
-    resolved = config(asked is not False if env is None else env.discrete)
+    space = asked if env is None else env.discrete
+    resolved = _of_either_space(config) if space is None else config(space)
     if not resolved.dataset:
         if env is not None:
             given |= {"env": env.env_id, "env_kwargs": env.settings}
@@ -74,6 +76,21 @@ def resolve_run(
     found = folder.env.with_settings(settings)
     given |= {"env": found.env_id, "env_kwargs": found.settings}
     return config(folder.env.discrete), folder
+
+
+def _of_either_space(config: Callable[[bool], TrainConfig]) -> TrainConfig:
+    """Return the config of a run whose dataset, not read yet, may have either action space.
+
+    Without a dataset, the actions are discrete. Raises UsageError for options that fit neither.
+    """
+    try:
+        return config(True)
+    except UsageError as error:  # an algorithm for continuous actions alone
+        with suppress(UsageError):
+            other = config(False)
+            if other.dataset:
+                return other
+        raise error
 
 
 def _named_env(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lunar_offline.agents.learner import Algorithm
 from lunar_offline.agents.registry import algorithms
 from lunar_offline.options import Option, options_of
 from lunar_offline.training.config import TrainConfig
@@ -17,14 +18,18 @@ def run_options() -> Flags:
     return {name: found for name, found in options_of(TrainConfig).items() if found[2].main}
 
 
-def agent_options() -> Flags:
-    """Return the options of all algorithms that have their own command-line flag."""
+def agent_options(known: Mapping[str, Algorithm] | None = None) -> Flags:
+    """Return the options of algorithms that have their own command-line flag.
+
+    Args:
+        known: the algorithms by name; None takes all, and imports the code of installed ones.
+    """
     found: dict[str, tuple[Any, Any, Option]] = {}
-    for algorithm in algorithms().values():
+    for algorithm in (algorithms() if known is None else known).values():
         for name, about in options_of(algorithm.config).items():
             if about[2].main:
                 found.setdefault(name, about)
-    return found
+    return {name: about for name, about in found.items() if name not in options_of(TrainConfig)}
 
 
 def implied(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import pytest
 import torch
 from random_batch import random_batch
 
-from lunar_offline.agents.learner import Learner, LearnerConfig
+from lunar_offline.agents.learner import Learner
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.registry import algorithms, find_algorithm, make_learner
 from lunar_offline.errors import UsageError
 from lunar_offline.options import RunKind, options_of
 
-NAMES = ["bc", "cql-qr", "cql-sac", "sac"]
+NAMES = ["bc", "cql-qr", "cql-sac", "iql", "sac", "td3-bc"]
+ONE_SPACE = ("cql-qr", "td3-bc")
 SPECS = {True: ActionSpec(True, 4), False: ActionSpec(False, 2)}
 rows = partial(random_batch, with_returns=True)
 
@@ -25,7 +27,7 @@ import sys
 from lunar_offline.agents.registry import algorithms
 from lunar_offline.options import RunKind, options_of
 for name, algorithm in algorithms().items():
-    algorithm.config().check(RunKind(discrete=True, rho=0.5))
+    algorithm.config().check(RunKind(discrete=name != "td3-bc", rho=0.5))
     print(name, len(options_of(algorithm.config)) > 2, len(algorithm.metrics) > 0)
 for module in ("torch", "minari", "gymnasium", "h5py"):
     assert module not in sys.modules, module
@@ -75,7 +77,9 @@ def test_an_unknown_algorithm_is_a_usage_error(name: str) -> None:
         lambda: find_algorithm(name),
         lambda: make_learner(name, config_of("sac"), SPECS[True], 8, 1),
     ):
-        with pytest.raises(UsageError, match="is not one of bc, cql-qr, cql-sac, sac") as caught:
+        with pytest.raises(
+            UsageError, match="is not one of bc, cql-qr, cql-sac, iql, sac, td3-bc"
+        ) as caught:
             look_up()
         assert len(str(caught.value)) < 200
 
@@ -95,7 +99,7 @@ FORWARD_KL = {"forward_kl": True, "online_forward_kl": True}
 @pytest.mark.parametrize("name", NAMES)
 def test_every_metric_of_an_update_is_explained(name: str, options: dict[str, Any]) -> None:
     specs = spaces_of(name)
-    assert len(specs) == (1 if name == "cql-qr" else 2)
+    assert len(specs) == (1 if name in ONE_SPACE else 2)
     for spec in specs:
         config = config_of(name, **options, **(FORWARD_KL if spec.discrete else {}))
         for online_episode, n_offline in ((None, 10), (0, 6), (3, 6)):

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from lunar_offline.agents.algorithms.bc import BCConfig
-from lunar_offline.agents.learner import Batch, PolicyAverage
+from lunar_offline.agents.learner import Batch
 from lunar_offline.agents.nn.action_spec import ActionSpec
 from lunar_offline.agents.nn.policies import make_policy
+from lunar_offline.agents.policy_average import PolicyAverage
 from lunar_offline.agents.registry import make_learner
 from lunar_offline.seeding import Purpose, generator
 

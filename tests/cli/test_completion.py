@@ -16,7 +16,7 @@ def test_completion_of_values(random_dataset: str) -> None:
     penalty, algorithm = agent_options()["penalty"][2], run_options()["algorithm"][2]
     for about, choices in (
         (penalty, ["cql-h", "cql-rho", "eq1", "none"]),
-        (algorithm, ["bc", "cql-qr", "cql-sac", "sac"]),
+        (algorithm, ["bc", "cql-qr", "cql-sac", "iql", "sac", "td3-bc"]),
         (run_options()["preset"][2], list(PRESETS)),
         (run_options()["dataset"][2], [random_dataset]),
     ):

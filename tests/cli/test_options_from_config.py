@@ -16,7 +16,11 @@ import typer
 from lunar_offline_cli.app import app
 from lunar_offline_cli.options_from_config import flag, parse_value, settings_table
 
+from lunar_offline import options
+from lunar_offline.agents import registry
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.registry import algorithms
+from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.errors import UsageError
 from lunar_offline.options import Option, check_value, is_table, options_of
 from lunar_offline.training.config import TrainConfig
@@ -97,6 +101,27 @@ def test_an_option_that_algorithms_share_means_the_same() -> None:
             assert other is None or (other[0], other[2].help) == (kind, about.help)
 
 
+def test_an_option_of_an_algorithm_takes_no_name_of_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Config(LearnerConfig):
+        out: str = options.option("", "Not the run directory.", main=True)
+        json: bool = options.option(False, "Not the output.", main=True)
+        rho: float = options.option(0.5, "Not the mix.", main=True)
+        depth: int = options.option(2, "Its own.", main=True)
+
+    monkeypatch.setattr(registry, "_called", {})
+    bc = algorithms()["bc"]
+    registry.register_algorithm(dataclasses.replace(bc, name="mine", config=Config))
+    command: Any = typer.main.get_command(app).commands["train"]  # pyright: ignore
+    names = [name for found in command.get_params(typer.Context(command)) for name in found.opts]
+    assert "--depth" in names
+    assert "--depth" not in _parameters("train")  # before it is needed
+    assert len(names) == len(set(names))
+    assert {"--out", "--json", "--rho"} < set(names)
+
+
 def test_a_default_is_shown_for_each_kind_of_run() -> None:
     shown = {name: _parameters("train")[f"--{name}"].show_default for name in ("rho", "penalty")}
     assert shown == {"rho": "0.6", "penalty": "cql-h; rho 0: none"}
@@ -141,7 +166,14 @@ TEXTS = {
     "record": ("recorded-v0",),
 }
 DATASET = ("--set", "dataset=lunar-random-v0")
-KINDS_OF_RUN = (DATASET, ("--rho", 0), (*DATASET, "--rho", 1), ("--rho", 0, "--continuous"))
+CONTINUOUS = ("--set", "dataset=lunar-continuous-v0")
+KINDS_OF_RUN = (
+    DATASET,
+    ("--rho", 0),
+    (*DATASET, "--rho", 1),
+    ("--rho", 0, "--continuous"),
+    CONTINUOUS,
+)
 
 
 def _as_toml(value: Any) -> str:
@@ -202,6 +234,8 @@ def test_set_reaches_every_key_of_a_run(
 def test_set_reaches_every_key_of_an_algorithm(
     run: Run, resolved: list[TrainConfig], random_dataset: str, algorithm: str
 ) -> None:
+    if algorithm == "td3-bc":
+        collect_dataset("lunar-continuous-v0", policy="random", discrete=False, episodes=1)
     config = algorithms()[algorithm].config
     assert options_of(config).keys() == {field.name for field in dataclasses.fields(config)}
     for name, (kind, _, option) in options_of(config).items():
@@ -245,8 +279,13 @@ def test_a_named_option_and_set_are_the_same(
         ),
         (["--algorithm", "bc", "--lagrange-threshold", "2"], 2, "of cql-qr, cql-sac"),
         (["--algorithm", "sac", "--penalized-rows", "all"], 2, "--penalized-rows is not"),
+        (["--algorithm", "td3-bc"], 2, "td3-bc needs continuous actions; use iql or cql-sac"),
         (["--algorithm", "bc", "--set", "agent.tau=0.1"], 2, "--set agent.tau is not an option"),
-        (["--algorithm", "cqlsac"], 2, "algorithm 'cqlsac' is not one of bc, cql-qr, cql-sac, sac"),
+        (
+            ["--algorithm", "cqlsac"],
+            2,
+            "algorithm 'cqlsac' is not one of bc, cql-qr, cql-sac, iql, sac, td3-bc",
+        ),
         (["--penalty", "cql"], 2, "agent.penalty 'cql' is not one of cql-h, cql-rho, eq1, none"),
         (["--penalty-weight", "-1"], 2, "agent.penalty_weight -1.0 is below 0.0"),
         (["--threads", "0"], 2, "threads 0 is below 1"),

@@ -31,3 +31,21 @@ def test_cql_sac_lands_from_offline_data_alone(tmp_path: Path, discrete: bool, s
     summary = finish(training.run)
     assert summary is not None
     assert summary.best.mean >= 200
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "discrete", "updates", "least"),
+    [("iql", True, 5_000, 230), ("iql", False, 5_000, 210), ("td3-bc", False, 10_000, 220)],
+)
+def test_the_algorithms_of_plain_autograd_learn(
+    tmp_path: Path, algorithm: str, discrete: bool, updates: int, least: float
+) -> None:
+    """Measured: 262, 248 and 256; behavior cloning has 268 and 259."""
+    collect_dataset("lunar-try-v0", policy="expert", discrete=discrete, episodes=100)
+    options = {"dataset": "lunar-try-v0", "rho": 1.0, "updates": updates, "algorithm": algorithm}
+    options["evaluation_episodes"] = 200
+    training = start(resolve(discrete=None, file={}, options=options), tmp_path / "run")
+    training.train()
+    summary = finish(training.run)
+    assert summary is not None
+    assert summary.best.mean >= least

@@ -12,7 +12,7 @@ from pendulum import PENDULUM, pendulum_dataset
 from lunar_offline.agents.algorithms.cql_sac import CQLSACConfig
 from lunar_offline.agents.learner import ValueLearner
 from lunar_offline.agents.nn.action_spec import ActionSpec
-from lunar_offline.agents.registry import make_learner
+from lunar_offline.agents.registry import find_algorithm, make_learner
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.envs.lander import DISCRETE
 from lunar_offline.envs.registry import named_env
@@ -32,6 +32,7 @@ from lunar_offline.training.run_folder import RunFolder
 from lunar_offline.training.start_or_resume import start
 from lunar_offline.transitions import Episode
 
+SAC = find_algorithm("sac")
 TINY = {"updates": 20, "batch_size": 32, "rho": 1.0, "agent": {"hidden": [16]}}
 
 
@@ -110,9 +111,9 @@ def test_replayed_starts_are_the_datasets_states(random_dataset: str) -> None:
         rollout_from(DISCRETE, learner, Start(starts[0].seed, np.zeros(2_000, dtype=np.int64)), 0)
 
 
-@pytest.mark.parametrize("algorithm", ["cql-sac", "cql-qr"])
+@pytest.mark.parametrize("algorithm", ["cql-sac", "cql-qr", "iql"])
 def test_a_run_is_diagnosed(random_dataset: str, algorithm: str) -> None:
-    agent = {"hidden": [16]} | ({} if algorithm == "cql-qr" else {"layer_norm": False})
+    agent = {"hidden": [16]} | ({"layer_norm": False} if algorithm == "cql-sac" else {})
     run = trained(dataset=random_dataset, algorithm=algorithm, agent=agent)
     result = diagnose(run, states=3)
     assert json.loads(Path("run/diagnosis.json").read_text()) == result
@@ -123,13 +124,13 @@ def test_a_run_is_diagnosed(random_dataset: str, algorithm: str) -> None:
         assert kind["gap_low"] <= kind["gap"] <= kind["gap_high"]
         # 20 updates from nothing predict about 0, and an untrained policy crashes
         assert abs(kind["predicted"]) < 20.0
-    if algorithm == "cql-qr":
+    if algorithm != "cql-sac":  # no entropy bonus
         assert result["initial"]["true"] < -20.0
     else:  # about 80 steps with a bonus of ln 4 outweigh the crash
         assert -20.0 < result["initial"]["true"] < 138.0
 
 
-@pytest.mark.parametrize("algorithm", ["cql-sac", "sac"])
+@pytest.mark.parametrize("algorithm", ["cql-sac", "sac", "iql", "td3-bc"])
 def test_a_run_of_another_env_is_diagnosed(algorithm: str) -> None:
     run = trained(dataset=pendulum_dataset(), env=PENDULUM, algorithm=algorithm)
     result = diagnose(run, states=2)
@@ -183,15 +184,31 @@ def test_a_run_without_a_checkpoint_has_nothing_to_diagnose(random_dataset: str)
 )
 def test_alarms(metrics: dict, reason: str) -> None:
     harmless = {"q_mean": -900.0, "temperature": 3.0, "td_loss": 1e4}
-    check_divergence(harmless, 7, DISCRETE)
+    check_divergence(harmless, 7, DISCRETE, SAC)
     with pytest.raises(DivergedError, match=reason):
-        check_divergence(metrics, 7, DISCRETE)
+        check_divergence(metrics, 7, DISCRETE, SAC)
+
+
+def test_an_alarm_names_options_of_the_algorithm_alone() -> None:
+    for name, remedy in (
+        ("bc", "lower agent.learning_rate"),
+        ("iql", "lower agent.learning_rate"),
+        ("sac", "lower agent.learning_rate, or keep agent.layer_norm"),
+        ("cql-sac", "lower agent.learning_rate, keep agent.layer_norm, or raise --penalty-weight"),
+    ):
+        with pytest.raises(DivergedError, match=f"policy_loss is nan; {remedy}$"):
+            check_divergence({"policy_loss": float("nan")}, 7, DISCRETE, find_algorithm(name))
+    # "temperature" may mean something else in an algorithm without a target entropy
+    other = dataclasses.replace(find_algorithm("iql"), metrics={"temperature": "of the air"})
+    check_divergence({"temperature": 500.0}, 7, DISCRETE, other)
+    with pytest.raises(LunarOfflineError, match="iql returns the metric 'q_mean', which its"):
+        check_divergence({"q_mean": 0.0}, 7, DISCRETE, other)
 
 
 def test_an_env_without_known_returns_has_no_bound_on_values() -> None:
-    check_divergence({"q_mean": -2e4}, 7, named_env(PENDULUM))
+    check_divergence({"q_mean": -2e4}, 7, named_env(PENDULUM), SAC)
     with pytest.raises(DivergedError, match="temperature diverged"):
-        check_divergence({"temperature": 500.0}, 7, named_env(PENDULUM))
+        check_divergence({"temperature": 500.0}, 7, named_env(PENDULUM), SAC)
 
 
 def test_a_run_that_diverges_is_stopped_with_a_clear_line(random_dataset: str) -> None:

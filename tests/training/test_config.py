@@ -65,7 +65,10 @@ def test_the_paper_preset_is_section_2_8() -> None:
         ({"rho": 0.0, "dataset": ""}, "set pretrain_updates to 0"),
         ({"dataset": ""}, "needs a dataset"),
         ({"seed": -1}, "seed -1"),
-        ({"algorithm": "td3"}, "algorithm 'td3' is not one of bc, cql-qr, cql-sac, sac"),
+        (
+            {"algorithm": "td3"},
+            "algorithm 'td3' is not one of bc, cql-qr, cql-sac, iql, sac, td3-bc",
+        ),
         ({"rho_mode": "shared"}, "rho_mode 'shared' is not one of"),
         ({"rho_mode": "buffer", "rho": 1.0}, "needs 0 < rho < 1"),
         ({"batch_size": 0}, "batch_size 0 is below 1"),

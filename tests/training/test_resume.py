@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from small_runs import begin, policy_bytes
 
+from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.evaluate import evaluate_policies
+from lunar_offline.policies.policy_file import load_policy
 from lunar_offline.training.loop import Training
 from lunar_offline.training.run_folder import RunFolder
 from lunar_offline.training.start_or_resume import resume
@@ -93,6 +96,8 @@ def test_a_run_refuses_another_dataset(random_dataset: str, tmp_path: Path) -> N
         ("sac", {}),
         ("bc", {}),
         ("cql-qr", {}),
+        ("iql", {"policy_tau": 0.1}),
+        ("td3-bc", {"policy_tau": 0.1, "policy_delay": 3}),
         ("cql-sac", {"calibrated": True, "penalized_rows": "all"}),
         ("cql-sac", {"lagrange": True, "n_critics": 3, "target_subset": 2, "policy_tau": 0.1}),
     ],
@@ -103,14 +108,21 @@ def test_every_algorithm_trains_resumes_and_saves_its_policy(
     balanced = algorithm == "balanced"
     if balanced and rho == 1.0:
         return
+    dataset = random_dataset
+    if algorithm == "td3-bc":
+        dataset = "lunar-continuous-v0"
+        collect_dataset(dataset, policy="random", discrete=False, episodes=6)
     options = {
-        "dataset": random_dataset,
+        "dataset": dataset,
         "rho": rho,
         "algorithm": "cql-sac" if balanced else algorithm,
         "balanced": balanced,
         "agent": {"hidden": [16, 16]} | agent,
     }
-    begin(tmp_path / "run", **options).train()
+    training = begin(tmp_path / "run", **options)
+    training.train()
+    stored = load_policy(tmp_path / "run" / "last.safetensors").policy
+    assert torch.equal(stored.net.flat, training.learner.average.policy.net.flat)
     newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     newest.unlink()
     before = policy_bytes(tmp_path / "run")

@@ -19,7 +19,7 @@ def diagnose(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the critics' values with the policy's true returns (CQL paper, Table 4)."""
+    """Compare the learned values with the policy's true returns (CQL paper, Table 4)."""
     from lunar_offline.studies.value_gap import diagnose as compare
     from lunar_offline.training.run_folder import RunFolder
     from lunar_offline_cli.console import Bars
@@ -34,4 +34,6 @@ def diagnose(
             f"{kind} states: predicted {found['predicted']:.1f}, true {found['true']:.1f}, "
             f"gap {found['gap']:+.1f} [{found['gap_low']:+.1f}, {found['gap_high']:+.1f}]"
         )
-    typer.echo(f"values are discounted and soft; wrote {run / 'diagnosis.json'}")
+    typer.echo(
+        f"values are discounted, with the algorithm's entropy bonus; wrote {run / 'diagnosis.json'}"
+    )

@@ -20,7 +20,7 @@ def _axis(key: str, text: str) -> dict[str, list[Any]]:
     return {key: [parse_value(part) for part in text.split(",")]}
 
 
-@with_options(swept(run_options()), swept(agent_options()), as_lists=True)
+@with_options(lambda known: swept({**run_options(), **agent_options(known)}), as_lists=True)
 def sweep(
     *,
     given: dict[str, Any],

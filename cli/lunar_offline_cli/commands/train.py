@@ -24,7 +24,7 @@ from lunar_offline_cli.shared_options import AsJson, Discrete, Quiet, Trackers
 PANEL = "The run"
 
 
-@with_options(run_options(), agent_options())
+@with_options(lambda known: {**run_options(), **agent_options(known)})
 def train(
     *,
     given: dict[str, Any],

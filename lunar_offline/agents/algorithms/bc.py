@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lunar_offline.agents.lazy_imports import optimizer, policies, torch
-from lunar_offline.agents.learner import Algorithm, Batch, Learner, LearnerConfig, PolicyAverage
+from lunar_offline.agents.lazy_imports import policies, torch
+from lunar_offline.agents.learner import Algorithm, Batch, Learner
+from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.errors import UsageError
 from lunar_offline.options import RunKind
 from lunar_offline.seeding import Purpose, generator
@@ -37,12 +38,11 @@ class BehaviorCloning(Learner[BCConfig]):
 
     def build(self) -> None:
         """See Learner."""
-        config, spec = self.config, self.spec
         rng = generator(self.seed, Purpose.INITIALIZATION)
-        self.policy = policies.make_policy(spec, self.observation_size, config.hidden, rng)
-        self.policy.to(self.device)
-        self.average = PolicyAverage(self.policy, config.policy_tau)
-        self.optimizers = {"policy": optimizer.Adam(self.policy.net.flat, config.learning_rate)}
+        self.policy = self.trained(
+            "policy",
+            policies.make_policy(self.spec, self.observation_size, self.config.hidden, rng),
+        )
 
     def _update(self, batch: Batch, online_episode: int | None) -> dict[str, torch.Tensor]:
         n = batch.n_offline
@@ -54,10 +54,6 @@ class BehaviorCloning(Learner[BCConfig]):
             self.policy.net.backward(tape, g_BO.unsqueeze(0), of="parameters")
         )
         return {"policy_loss": loss}
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """See Learner."""
-        return {"policy": self.policy}
 
 
 ALGORITHM = Algorithm(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lunar_offline.agents.lazy_imports import losses, networks, optimizer, policies, torch
-from lunar_offline.agents.learner import Algorithm, Batch, PolicyAverage, ValueLearner
+from lunar_offline.agents.lazy_imports import losses, networks, policies, torch
+from lunar_offline.agents.learner import Algorithm, Batch, ValueLearner
 from lunar_offline.agents.penalty_options import METRICS as PENALTY_METRICS
 from lunar_offline.agents.penalty_options import ConservativeConfig
 from lunar_offline.errors import UsageError
@@ -64,15 +63,13 @@ class CQLQR(ValueLearner[CQLQRConfig]):
         layout = networks.Layout(
             1, self.observation_size, config.hidden, spec.size * QUANTILES, False
         )
-        self.critic = networks.Ensemble(layout, rng).to(self.device)
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.critic = self.trained("critic", networks.Ensemble(layout, rng))
+        self.target_critic = self.target_of("critic", self.critic)
         self.policy = policies.CategoricalPolicy(
             self.observation_size, spec.size, config.hidden, rng
         )
         self.policy.to(self.device).requires_grad_(False)
-        self.average = PolicyAverage(self.policy, config.policy_tau)
         self.weight = config.make_weight(self.device)
-        self.optimizers = {"critic": optimizer.Adam(self.critic.flat, config.learning_rate)}
         self._set_policy()
 
     def _update(self, batch: Batch, online_episode: int | None) -> dict[str, torch.Tensor]:
@@ -111,7 +108,7 @@ class CQLQR(ValueLearner[CQLQRConfig]):
         if self.config.max_grad_norm:
             losses.clip_(gradient, self.config.max_grad_norm)
         self.optimizers["critic"].step(gradient)
-        losses.lerp_(self.target_critic.flat, self.critic.flat, self.config.tau)
+        self.move_target("critic", self.config.tau)
         self._set_policy()
         return metrics
 
@@ -138,14 +135,6 @@ class CQLQR(ValueLearner[CQLQRConfig]):
         with torch.no_grad():
             z_BAQ, _ = self._quantiles(self.critic, observations_BD)
             return z_BAQ.mean(2).max(1).values
-
-    def entropy_bonus(self, observations_BD: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-        """See ValueLearner: zero."""
-        return torch.zeros(len(observations_BD))
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """See Learner; the policy is computed from the critic."""
-        return {"critic": self.critic, "target_critic": self.target_critic}
 
     def scalars(self) -> dict[str, torch.Tensor]:
         """See Learner."""

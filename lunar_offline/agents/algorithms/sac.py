@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -10,14 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from lunar_offline.agents import lazy_imports
 from lunar_offline.agents.lazy_imports import action_sets, critics, losses, noise, policies, torch
-from lunar_offline.agents.learner import (
-    MAX_WEIGHTS,
-    Algorithm,
-    Batch,
-    PolicyAverage,
-    ValueConfig,
-    ValueLearner,
-)
+from lunar_offline.agents.learner import Algorithm, Batch, ValueLearner
+from lunar_offline.agents.learner_config import MAX_WEIGHTS, ValueConfig
 from lunar_offline.errors import UsageError
 from lunar_offline.options import RunKind, option
 from lunar_offline.seeding import Purpose, generator
@@ -104,30 +97,30 @@ class SAC(ValueLearner[SACConfigT]):
         """See Learner."""
         config, spec = self.config, self.spec
         rng = generator(self.seed, Purpose.INITIALIZATION)
-        self.policy = policies.make_policy(spec, self.observation_size, config.hidden, rng)
-        self.critic = policies.make_critic(
-            spec,
-            self.observation_size,
-            config.hidden,
-            config.n_critics,
-            rng,
-            layer_norm=config.layer_norm,
+        self.policy = self.trained(
+            "policy", policies.make_policy(spec, self.observation_size, config.hidden, rng)
         )
-        self.policy.to(self.device)
-        self.average = PolicyAverage(self.policy, config.policy_tau)
-        self.critic.to(self.device)
-        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.critic = self.trained(
+            "critic",
+            policies.make_critic(
+                spec,
+                self.observation_size,
+                config.hidden,
+                config.n_critics,
+                rng,
+                layer_norm=config.layer_norm,
+            ),
+        )
+        self.target_critic = self.target_of("critic", self.critic)
         self.log_temperature = torch.tensor(
             math.log(config.initial_temperature), device=self.device
         )
         self.target_entropy = policies.target_entropy(
             spec, config.entropy_fraction, config.entropy_per_dimension
         )
-        stepped = (self.policy.net.flat, self.critic.members.flat, self.log_temperature)
-        self.optimizers = {
-            name: lazy_imports.optimizer.Adam(parameter, config.learning_rate)
-            for name, parameter in zip(("policy", "critic", "temperature"), stepped, strict=True)
-        }
+        self.optimizers["temperature"] = lazy_imports.optimizer.Adam(
+            self.log_temperature, config.learning_rate
+        )
 
     def _update(self, batch: Batch, online_episode: int | None) -> dict[str, torch.Tensor]:
         step = Step(batch, online_episode, self.log_temperature.exp(), {})
@@ -165,7 +158,7 @@ class SAC(ValueLearner[SACConfigT]):
         self.optimizers["temperature"].step(
             losses.temperature_gradient(metrics["entropy"], self.target_entropy)
         )
-        losses.lerp_(self.target_critic.members.flat, self.critic.members.flat, self.config.tau)
+        self.move_target("critic", self.config.tau)
         return metrics
 
     def _critic_gradient(
@@ -287,10 +280,6 @@ class SAC(ValueLearner[SACConfigT]):
             output_1BO, _ = self.policy.net.run(observations_BD)
             log_prob_B, _ = self.policy.log_prob_and_gradient(output_1BO[0], actions)
             return -self.log_temperature.exp() * log_prob_B
-
-    def modules(self) -> dict[str, torch.nn.Module]:
-        """See Learner."""
-        return dict(policy=self.policy, critic=self.critic, target_critic=self.target_critic)
 
     def scalars(self) -> dict[str, torch.Tensor]:
         """See Learner."""

@@ -63,6 +63,11 @@ class CategoricalPolicy(nn.Module):
         g_BA = torch.addcmul(g_log_prob_BA, g_weight_BA, weight_BA)
         return g_BA - weight_BA * g_BA.sum(1, keepdim=True)
 
+    def log_prob(self, logits_BA: Tensor, actions_B: Tensor) -> Tensor:
+        """Return log pi(a) of actions [B]."""
+        log_prob_BA = functional.log_softmax(logits_BA, dim=1)
+        return log_prob_BA.gather(1, actions_B.unsqueeze(1)).squeeze(1)
+
     def log_prob_and_gradient(self, logits_BA: Tensor, actions_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return log pi(a) of actions [B] and its gradient in the logits, onehot(a) - pi."""
         log_prob_BA = functional.log_softmax(logits_BA, dim=1)
@@ -109,6 +114,12 @@ class TanhGaussianPolicy(nn.Module):
         """Return [mu, log sigma] as one tensor [B, 2A]."""
         return self.net(observations_BD)[0]
 
+    def fix_sigma(self, sigma: float) -> None:
+        """Make sigma constant; it stays so while losses depend on the action tanh(mu) alone."""
+        (layers,) = self.net.layout.views(self.net.flat.detach())
+        layers[-1]["weight"][self.noise_size :] = 0.0
+        layers[-1]["bias"][self.noise_size :] = math.log(sigma)
+
     def action_set(self, parameters_B2A: Tensor, noise_BNA: Tensor) -> ActionSet:
         """Return N reparameterized samples with weight 1/N."""
         mu, log_sigma = _mu_log_sigma(parameters_B2A.unsqueeze(1))
@@ -138,6 +149,10 @@ class TanhGaussianPolicy(nn.Module):
         g_mu = g_actions_BNA * (1.0 - actions_BNA.square()) + 2.0 * g_log_prob * actions_BNA
         g_log_sigma = (g_mu * log_sigma.exp() * noise_BNA - g_log_prob) * (raw == log_sigma)
         return torch.cat([g_mu, g_log_sigma], dim=2).sum(1)
+
+    def log_prob(self, parameters_B2A: Tensor, actions_BA: Tensor) -> Tensor:
+        """Return log pi(a) of actions [B, A]; see `log_prob_and_gradient`."""
+        return self.log_prob_and_gradient(parameters_B2A, actions_BA)[0]
 
     def log_prob_and_gradient(
         self, parameters_B2A: Tensor, actions_BA: Tensor

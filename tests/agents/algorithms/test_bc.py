@@ -44,6 +44,7 @@ def test_log_prob_gradient_is_autograds(spec: ActionSpec) -> None:
     output = policy(batch.observations).detach().requires_grad_()
     log_prob, gradient = policy.log_prob_and_gradient(output, actions)
     (expected,) = torch.autograd.grad(log_prob.sum(), [output])
+    assert torch.equal(policy.log_prob(output, actions), log_prob)
     assert torch.isfinite(log_prob).all()
     assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
