@@ -2,7 +2,16 @@
 
 
 class LunarOfflineError(Exception):
-    """Base class; raised by itself for a failure that the user did not cause: exit code 1."""
+    """Base class; raised by itself for a failure that the user did not cause: exit code 1.
+
+    Example:
+        >>> import lunar_offline as lo
+        >>> try:
+        ...     lo.load_dataset("missing-v7")
+        ... except lo.LunarOfflineError as error:
+        ...     print(type(error).__name__)
+        UsageError
+    """
 
     exit_code = 1
 

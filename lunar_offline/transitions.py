@@ -76,6 +76,12 @@ class Episode:
 class Transitions:
     """A struct of arrays over N transitions; every property is a view into `records`.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> rows = lo.load_dataset("lunar-random-v0").transitions
+        >>> len(rows) == len(rows.rewards), rows.observations.shape[1]
+        (True, 8)
+
     Attributes:
         records: structured [N], with the fields of `transition_dtype`.
     """

@@ -50,6 +50,12 @@ NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
 class Learner(ABC, Generic[ConfigT]):
     """An algorithm as the training loop uses it: networks, optimizers and one update.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> from lunar_offline.agents.registry import find_algorithm
+        >>> issubclass(find_algorithm("iql").learner, lo.Learner)
+        True
+
     A subclass builds its networks in `build`, with `trained` and `target_of`, and takes its
     optimizer steps in `_update`, with `minimize` if `autograd` is true. It returns further tensors
     of a checkpoint in `scalars`.

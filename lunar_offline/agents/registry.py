@@ -34,7 +34,16 @@ def shipped_algorithms() -> dict[str, Algorithm]:
 
 
 def register_algorithm(algorithm: Algorithm) -> None:
-    """Make an algorithm known to this process under its name.
+    """Make an algorithm known to this process under its name; see docs/your-own-algorithm.md.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> import lunar_offline as lo
+        >>> from lunar_offline.agents.registry import find_algorithm
+        >>> lo.register_algorithm(replace(find_algorithm("bc"), name="cloning"))
+        >>> options = {"algorithm": "cloning", "rho": 1, "updates": 5, "out": "runs/cloning"}
+        >>> lo.train("lunar-random-v0", **options).config.algorithm
+        'cloning'
 
     The command line and the runs of a sweep are other processes. For them, a package offers the
     algorithm through an entry point of the group `lunar_offline.algorithms`.

@@ -42,6 +42,12 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 class Dataset:
     """A dataset, mapped into memory.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> data = lo.load_dataset("lunar-random-v0")
+        >>> data.id, len(data), len(data.episodes())
+        ('lunar-random-v0', 3, 3)
+
     Attributes:
         folder: its folder, metadata and manifest.
         flat: its rows, episode by episode in the order of their index.

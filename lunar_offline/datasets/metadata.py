@@ -109,7 +109,7 @@ def _checked(values: dict[str, Any], dataset_id: str, env: EnvInfo | None) -> Me
         raise ValueError(f"its dataset_id is {str(own_id)[:80]!r}, not {dataset_id}")
     found = match_spec(_nested(values, "env_spec"), env)
     if values.get("eval_env_spec") is not None:
-        match_spec(_nested(values, "eval_env_spec"), found if env else None)
+        match_spec(_nested(values, "eval_env_spec"), found)
     for key, space in (
         ("observation_space", found.observation_space),
         ("action_space", found.action_space),

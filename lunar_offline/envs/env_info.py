@@ -45,6 +45,12 @@ def _no_measures(episodes: Sequence[Episode]) -> Measures:
 class EnvInfo:
     """An env that this project can make, with everything that is known about it.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> env = lo.load_policy("expert").env
+        >>> env.env_id, env.discrete, env.observation_size
+        ('LunarLander-v3', True, 8)
+
     Learners receive observations as float32 [D], and actions as int64 or as float32 [A] in
     [-1, 1]. `make` and the dataset reader convert to and from the env's own ranges.
 

@@ -53,6 +53,17 @@ def registered_envs() -> tuple[EnvInfo, ...]:
 def register_env(env: EnvInfo) -> None:
     """Register an env, so that datasets, runs and policies may name it.
 
+    Example:
+        >>> import numpy as np
+        >>> from gymnasium import spaces
+        >>> import lunar_offline as lo
+        >>> low, high = np.array([[-1.2, -0.07], [0.6, 0.07]], dtype=np.float32)
+        >>> box, actions = spaces.Box(low, high), spaces.Discrete(3)
+        >>> lo.register_env(lo.EnvInfo("MountainCar-v0", {}, box, actions))
+        >>> data = lo.collect("car-v0", policy="random", env="MountainCar-v0", episodes=2)
+        >>> data.env.observation_size
+        2
+
     Gymnasium must know its id too, in every process that uses it; an installed package therefore
     declares the record as an entry point of the group `lunar_offline.envs`.
 
@@ -132,10 +143,11 @@ def known_env(
                 )
     except UsageError as error:
         raise RefusedError(str(error)) from None
-    kwargs = " and its --env-kwargs" if chosen else ""
-    raise RefusedError(
-        f"env {shown} is not registered; name it once to use it: --env {str(env_id)[:80]}{kwargs}"
-    )
+    hint = ""
+    if isinstance(env_id, str) and env_id in gym.registry:  # else its name is of no use
+        kwargs = " and its --env-kwargs" if chosen else ""
+        hint = f"; name it once to use it: --env {env_id}{kwargs}"
+    raise RefusedError(f"env {shown} is not registered{hint}")
 
 
 def unregistered_env(

@@ -18,6 +18,12 @@ WINDOW = 100
 class Evaluation:
     """The measures of a policy on held-out episodes.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> result = lo.evaluate("random", episodes=5)
+        >>> len(result.returns), result.measure("crash_rate") is None
+        (5, False)
+
     Attributes:
         episodes: number of episodes.
         mean: mean of the undiscounted returns.

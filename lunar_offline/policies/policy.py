@@ -41,6 +41,13 @@ class PolicyMetadata:
 class Policy:
     """A policy that can act; see `load_policy`.
 
+    Example:
+        >>> import numpy as np
+        >>> import lunar_offline as lo
+        >>> policy = lo.load_policy("expert")
+        >>> policy.predict(np.zeros((5, 8))).shape
+        (5,)
+
     Args:
         mode: the policy that takes the most probable action.
         sampled: the policy that samples its actions.
@@ -151,9 +158,16 @@ def load_policy(
 ) -> Policy:
     """Load a policy.
 
+    Example:
+        >>> import numpy as np
+        >>> import lunar_offline as lo
+        >>> policy = lo.load_policy(lo.Run("runs/example"))
+        >>> int(policy.predict(np.zeros(8))) in range(4)
+        True
+
     Args:
-        policy: a run (its best policy) or its directory; a `.safetensors`, `.onnx` or
-            Stable-Baselines3 `.zip` file; `expert`, `expert-v1`, `medium`, `random` or
+        policy: a run or its directory, which stand for the policy at its end; a `.safetensors`,
+            `.onnx` or Stable-Baselines3 `.zip` file; `expert`, `expert-v1`, `medium`, `random` or
             `controller`; `module:function`; or a function from an observation, float32 [D], to an
             action in the env's own action space.
         env: the env that the policy acts in: an id or a record. None takes the one that its file

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.registry import find_algorithm
@@ -36,6 +36,11 @@ DATA, LEARNING, RUN = "Data and mix", "Learning", "The run"
 @dataclass(frozen=True)
 class TrainConfig:
     """The resolved configuration of a training run, as stored in `config.toml`.
+
+    Example:
+        >>> import lunar_offline as lo
+        >>> lo.TrainConfig(dataset="lunar-random-v0", rho=0.5).batch_size
+        256
 
     Raises:
         UsageError: an option is out of range, or contradicts another one.
@@ -250,7 +255,7 @@ class TrainConfig:
 
         return known_env(self.env, discrete=self.discrete, settings=self.env_kwargs)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values, as `from_dict` accepts them."""
         values = dataclasses.asdict(self)
         values["agent"]["hidden"] = list(self.agent.hidden)
@@ -258,7 +263,7 @@ class TrainConfig:
         return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, source: str = "config") -> Self:
+    def from_dict(cls, values: Mapping[str, object], *, source: str = "config") -> Self:
         """Return the config of plain values.
 
         Args:

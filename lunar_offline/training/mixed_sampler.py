@@ -38,6 +38,17 @@ class MixedSampler:
 
     The rows of a batch have the order of the pairs. A source with count 0 is never accessed.
 
+    Example:
+        >>> import numpy as np
+        >>> import lunar_offline as lo
+        >>> rows = lo.load_dataset("lunar-random-v0").transitions
+        >>> replay = lo.ReplayBuffer(100, rows.records.dtype)
+        >>> replay.extend(rows)
+        >>> sampler = lo.MixedSampler(((rows, 154), (replay, 102)), rows.records.dtype)
+        >>> batch = sampler.sample(np.random.default_rng(0))
+        >>> batch.n_offline, len(batch.transitions)
+        (154, 256)
+
     Args:
         pairs: (source, count); the first source is the dataset.
         dtype: of the rows.

@@ -9,6 +9,14 @@ from lunar_offline.transitions import Transitions
 class ReplayBuffer:
     """A ring buffer of the newest `capacity` transitions; the oldest is overwritten first.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> rows = lo.load_dataset("lunar-random-v0").transitions
+        >>> replay = lo.ReplayBuffer(100, rows.records.dtype)
+        >>> replay.extend(rows)
+        >>> len(replay)
+        100
+
     Args:
         capacity: largest number of rows.
         dtype: `transition_dtype(...)` of the env.

@@ -16,6 +16,11 @@ def split_batch(rho: float, batch_size: int) -> tuple[int, int]:
 
     n_offline is rho * batch_size, rounded to the nearest integer, with halves rounded up.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> lo.split_batch(0.6, 256)
+        (154, 102)
+
     Raises:
         UsageError: rho is outside [0, 1]; or 0 < rho < 1, but one of the numbers is 0.
     """

@@ -16,6 +16,12 @@ class Run:
 
     It is a path too, so that every function and command that takes a run directory takes it.
 
+    Example:
+        >>> import lunar_offline as lo
+        >>> run = lo.Run("runs/example")
+        >>> run.config.rho, len(run.metrics())
+        (1.0, 1)
+
     Args:
         path: the run directory.
 

@@ -246,12 +246,12 @@ def test_a_table_has_an_option_and_its_keys_can_be_set(
     run: Run, resolved: list[TrainConfig], random_dataset: str
 ) -> None:
     wanted = {"enable_wind": True, "gravity": -8.0}
-    for options in (
+    for given in (
         ["--env-kwargs", "enable_wind=true,gravity=-8"],
         ["--set", "env_kwargs.enable_wind=true", "--set", "env_kwargs.gravity=-8"],
         ["--set", "env_kwargs={enable_wind=true, gravity=-8.0}"],
     ):
-        assert run("train", "--dataset", random_dataset, *options)[0] == 0
+        assert run("train", "--dataset", random_dataset, *given)[0] == 0
         assert resolved.pop().env_kwargs == wanted
 
 

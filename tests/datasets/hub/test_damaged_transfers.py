@@ -152,7 +152,7 @@ def test_a_dataset_of_another_id_or_env_is_refused(place: Place, dataset: str, e
             RefusedError,
             "its dataset_id is 'box2d/other-v0', not box2d/",
         ),
-        ({"env_spec": '{"id": "os:system"}'}, RefusedError, "'os:system', not LunarLander-v3"),
+        ({"env_spec": '{"id": "os:system"}'}, RefusedError, "env 'os:system' is not registered$"),
         ({"total_steps": 1}, RefusedError, f"{place.url}/{ID}/data/main_data.hdf5: episode_0"),
     ):
         place.put(f"{ID}/data/metadata.json", json.dumps(metadata | change).encode())
