@@ -86,7 +86,7 @@ def pairs(values: Mapping[str, str], *, indent: int = 0) -> str:
     lines = []
     for key, value in values.items():
         start = indent + KEY_WIDTH + len(GAP)
-        head = f"{' ' * indent}{key:<{KEY_WIDTH}}{GAP}"
+        head = f"{' ' * indent}{printable(key):<{KEY_WIDTH}}{GAP}"
         text = _wrapped(value, terminal_width() - start)
         if (
             len(text) > 1

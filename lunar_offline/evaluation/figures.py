@@ -26,6 +26,7 @@ def _figure() -> tuple["Figure", "Axes"]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return figure, axes
 
 
