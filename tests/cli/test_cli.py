@@ -74,6 +74,23 @@ def test_help_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_warnings_of_libraries_stay_off_the_terminal() -> None:
+    code = (
+        "import os, sys, warnings; sys.argv = ['lunar-offline', '--version']\n"
+        "from lunar_offline_cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "warnings.warn('a library warns')\n"
+        "assert os.environ['PYGAME_HIDE_SUPPORT_PROMPT']"
+    )
+    for options, seen in (([], False), (["-W", "default"], True)):
+        done = subprocess.run(
+            [sys.executable, *options, "-c", code], capture_output=True, text=True
+        )
+        assert done.returncode == 0
+        assert ("a library warns" in done.stderr) == seen
+
+
 def test_python_m_works() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "lunar_offline_cli", "--version"], capture_output=True, text=True
