@@ -9,9 +9,10 @@ from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets import delete
 from lunar_offline.datasets.dataset import read_dataset
 from lunar_offline.datasets.delete import delete_dataset, plan_deletion
-from lunar_offline.datasets.ids import FOLDER, datasets_root, local_ids
+from lunar_offline.datasets.ids import local_ids
 from lunar_offline.datasets.journal import open_journal
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 
 def left() -> list[str]:
