@@ -220,10 +220,26 @@ def test_what_another_env_has_no_measure_of_is_null() -> None:
     assert cells(row)[4:9] == ["-160.0", "-", "-", "200", "-"]
 
 
+def _evaluated(mean: float) -> Evaluations:
+    found = Evaluation(
+        episodes=1,
+        mean=mean,
+        iqm=mean,
+        sd=0.0,
+        min=mean,
+        min_window_100=None,
+        outcomes={"truncated": 1},
+        frames=200.0,
+        measures={},
+        returns=[mean],
+        seeds=[None],
+    )
+    return Evaluations(last=found, best=found)
+
+
 def test_one_run_has_no_interval() -> None:
     def of(name: str, *means: float) -> Group:
-        evaluations = [{"mean": mean, "frames": 200.0, "returns": [mean]} for mean in means]
-        return Group(name, [Finished(Path(name), {}, found, []) for found in evaluations])
+        return Group(name, [Finished(Path(name), {}, _evaluated(mean), []) for mean in means])
 
     one, several = rows([of("one", 1.5), of("several", 1.0, 2.0, 3.0)])
     assert one["iqm"] == {"value": 1.5, "low": None, "high": None}
@@ -242,7 +258,7 @@ def test_returns_of_different_envs_are_not_compared(monkeypatch: pytest.MonkeyPa
         Path(name, "config.toml").touch()
         Path(name, "evaluation.json").touch()
     monkeypatch.setattr(
-        compare, "_read", lambda path: Finished(path, {"env": envs[path.name]}, {"mean": 0.0}, [])
+        compare, "_read", lambda path: Finished(path, {"env": envs[path.name]}, _evaluated(0.0), [])
     )
     assert len(read_runs([Path("a"), Path("b")])) == 2
     with pytest.raises(UsageError, match=r"a is of LunarLander-v3, c is of CartPole-v1$"):
