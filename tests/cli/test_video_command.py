@@ -19,7 +19,7 @@ def test_a_policy_without_an_evaluation(run: Run, monkeypatch: pytest.MonkeyPatc
     assert "random has no evaluation; 5 episodes find the worst,best one" in err
     worst, best = (float(line.split("return ")[1].split(",")[0]) for line in out.splitlines())
     code, out, _ = run("evaluate", "random", "--episodes", 5, "--json")
-    returns = json.loads(out)["returns"]
+    returns = json.loads(out)["policy"]["returns"]
     assert [worst, best] == [round(min(returns), 1), round(max(returns), 1)]
     for which in ("worst", "best"):
         assert Path(f"random-{which}.gif").read_bytes().startswith(b"GIF89a")
