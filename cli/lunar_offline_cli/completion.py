@@ -81,7 +81,7 @@ def policies(incomplete: str) -> list[str]:
 
 def recipes(incomplete: str) -> list[str]:
     """Return the ids of the bundled recipes that start with a text."""
-    from lunar_offline.collection.recipe import shipped_recipes
+    from lunar_offline.storage.package_data import shipped_recipes
 
     return _starting(list(shipped_recipes()), incomplete)
 

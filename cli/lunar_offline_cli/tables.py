@@ -21,7 +21,7 @@ def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         headings: of the columns. Those of numbers are broken into lines.
-        rows: cells. The first one of a row is a name, on the left; the others are on the right.
+        rows: cells. The first one of a row is a name. Columns with numbers are on the right.
     """
     names = [_wrapped(row[0], WIDEST_NAME) for row in rows]
     first = max(len(line) for lines in (*names, [headings[0]]) for line in lines)
@@ -63,6 +63,11 @@ def _width(column: Column) -> int:
     return max(map(len, (*column[0], *column[1])))
 
 
+def _side(column: Column) -> str:
+    """Return the alignment of a column: words on the left, numbers on the right."""
+    return ">" if any(not cell[:1].isalpha() for cell in column[1]) else "<"
+
+
 def _blocks(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
     """Yield the columns that fit next to each other."""
     block: list[Column] = []
@@ -77,7 +82,9 @@ def _blocks(columns: Sequence[Column], room: int) -> Iterator[list[Column]]:
 
 
 def _line(name: str, first: int, block: Sequence[Column], cells: Sequence[str]) -> str:
-    shown = (f"{cell:>{_width(column)}}" for column, cell in zip(block, cells, strict=True))
+    shown = (
+        f"{cell:{_side(column)}{_width(column)}}" for column, cell in zip(block, cells, strict=True)
+    )
     return GAP.join((f"{name:<{first}}", *shown)).rstrip()
 
 
@@ -86,7 +93,7 @@ def pairs(values: Mapping[str, str], *, indent: int = 0) -> str:
     lines = []
     for key, value in values.items():
         start = indent + KEY_WIDTH + len(GAP)
-        head = f"{' ' * indent}{key:<{KEY_WIDTH}}{GAP}"
+        head = f"{' ' * indent}{printable(key):<{KEY_WIDTH}}{GAP}"
         text = _wrapped(value, terminal_width() - start)
         if (
             len(text) > 1

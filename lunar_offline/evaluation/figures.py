@@ -21,11 +21,13 @@ BLUE, ORANGE, GRAY = "#1f5fa8", "#d1661f", "#9aa3ad"
 
 def _figure() -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
 
 

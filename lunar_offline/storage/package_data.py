@@ -16,7 +16,7 @@ def package_data() -> Path:
     for folder in (package / "_datasets", package.parent / "datasets"):
         if (folder / "policies").is_dir():
             return folder
-    raise LunarOfflineError("the bundled policies are missing; install lunar-offline again")
+    raise LunarOfflineError("the bundled policies are missing; reinstall lunar-offline")
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -118,7 +118,9 @@ def read_runs(paths: Sequence[Path]) -> list[Finished]:
 
 
 def _check_one_env(runs: Sequence[Finished]) -> None:
-    envs = {run.env: run.path for run in reversed(runs)}
+    envs: dict[str, Path] = {}
+    for run in runs:
+        envs.setdefault(run.env, run.path)
     if len(envs) > 1:
         named = ", ".join(f"{path} is of {env}" for env, path in envs.items())
         raise UsageError(f"returns of different envs cannot be compared: {named}")

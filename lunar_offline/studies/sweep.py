@@ -7,7 +7,7 @@ same command continues an interrupted sweep.
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,7 +40,7 @@ class Job:
         trackers: see `start` and `resume`.
     """
 
-    config: TrainConfig
+    config: TrainConfig = field(hash=False)  # it holds dictionaries
     path: Path
     trackers: tuple[str, ...] | None = None
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from lunar_offline.agents.registry import find_algorithm
 from lunar_offline.errors import UsageError
-from lunar_offline.options import PRESETS, RunKind, preset_values
+from lunar_offline.options import PRESETS, RunKind, did_you_mean, preset_values
 from lunar_offline.training.config import TrainConfig
 
 
@@ -25,7 +25,8 @@ def run_preset(preset: str, algorithm: str, kind: RunKind) -> dict[str, Any]:
         UsageError: there is no such preset or algorithm.
     """
     if preset not in PRESETS:
-        raise UsageError(f"preset {preset!r:.80} is not one of {', '.join(PRESETS)}")
+        hint = did_you_mean(preset, PRESETS)
+        raise UsageError(f"preset {preset!r:.80} is not one of {', '.join(PRESETS)}{hint}")
     return {
         "preset": preset,
         "discrete": kind.discrete,

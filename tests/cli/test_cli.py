@@ -74,6 +74,23 @@ def test_help_imports_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_warnings_of_libraries_stay_off_the_terminal() -> None:
+    code = (
+        "import os, sys, warnings; sys.argv = ['lunar-offline', '--version']\n"
+        "from lunar_offline_cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "warnings.warn('a library warns')\n"
+        "assert os.environ['PYGAME_HIDE_SUPPORT_PROMPT']"
+    )
+    for options, seen in (([], False), (["-W", "default"], True)):
+        done = subprocess.run(
+            [sys.executable, *options, "-c", code], capture_output=True, text=True
+        )
+        assert done.returncode == 0
+        assert ("a library warns" in done.stderr) == seen
+
+
 def test_python_m_works() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "lunar_offline_cli", "--version"], capture_output=True, text=True
@@ -134,8 +151,11 @@ def test_python_m_works() -> None:
         ),
         (["fetch", "../x-v0", "--remote", "gcp://x"], 2, "is not a dataset id"),
         (["fetch", "x-v0"], 2, "give --remote hf://USER or gcp://BUCKET"),
-        (["video", "nowhere"], 2, "no evaluation.json"),
+        (["video", "nowhere"], 2, "no policy 'nowhere'"),
         (["demo", "--out", "."], 3, "exists already"),
+        (["train", "--discrete", "--continuous"], 2, "--discrete and --continuous exclude"),
+        (["dataset", "delete", "none-v0", "--yes"], 2, "no dataset none-v0"),
+        (["dataset", "delete", "lunar-random-v0"], 2, "would be deleted; add --yes"),
     ],
 )
 def test_a_mistake_gets_one_line(
@@ -162,12 +182,10 @@ def test_a_working_directory_that_is_gone(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_missing_optional_dependency_names_the_extra(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "evaluation.json").write_text('{"mean": 1.0, "returns": [1.0]}')
-    code, _, err = run("video", "run", "--format", "mp4")
+    code, _, err = run("video", "random", "--episode", 0, "--format", "mp4", "--quiet")
     assert code == 2
     assert "pip install 'lunar-offline[video]'" in err
     assert err.count("\n") == 1

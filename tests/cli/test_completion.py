@@ -40,6 +40,15 @@ def test_completion_of_values(random_dataset: str) -> None:
         ("train --tracker t", ["tensorboard", "trackio"]),
         ("sweep --tracker wandb,ml", ["wandb,mlflow"]),
         ("collect --policy expert", ["expert-v1", "expert"]),
+        ("collect --recipe lunar-mixed-v", ["lunar-mixed-v0"]),
+        ("train --env LunarLander-v", ["LunarLander-v3"]),
+        ("train --rho-mode b", ["batch", "buffer"]),
+        ("train --set agent.penali", ["agent.penalized_rows="]),
+        ("video --episode b", ["best"]),
+        ("video --format m", ["mp4"]),
+        ("video med", ["medium"]),
+        ("dataset verify --replay a", ["all"]),
+        ("dataset delete lunar-r", ["lunar-random-v0"]),
     ],
 )
 def test_completion_in_a_shell(random_dataset: str, words: str, offered: list[str]) -> None:
@@ -57,6 +66,12 @@ def test_completion_in_a_shell(random_dataset: str, words: str, offered: list[st
 def test_completion_of_run_directories(tmp_path: Path) -> None:
     (tmp_path / "runs" / "grid" / "a").mkdir(parents=True)
     (tmp_path / "runs" / "grid" / "a" / "config.toml").touch()
-    assert completion.runs("runs/g") == ["runs/grid/a"]
+    (tmp_path / "runs" / "grid" / "b").mkdir()
+    (tmp_path / "runs" / "grid" / "b" / "config.toml").touch()
+    (tmp_path / "demo" / "run").mkdir(parents=True)
+    (tmp_path / "demo" / "run" / "config.toml").touch()
+    assert completion.runs("runs/g") == ["runs/grid/a", "runs/grid/b"]
+    assert completion.runs("d") == ["demo/run"]
+    assert completion.comparable("") == ["runs/grid", "demo/run", "runs/grid/a", "runs/grid/b"]
     assert completion.runs("x") == []
     assert "runs/grid/a" in completion.policies("")

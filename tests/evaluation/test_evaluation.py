@@ -8,6 +8,7 @@ from lunar_offline.agents.nn.policies import make_policy
 from lunar_offline.envs.lander import DISCRETE
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import UsageError
+from lunar_offline.evaluation import figures
 from lunar_offline.evaluation.evaluate import evaluate_policies, evaluate_policy
 from lunar_offline.evaluation.evaluation_file import (
     Evaluations,
@@ -27,7 +28,7 @@ from lunar_offline.transitions import Episode
 
 def test_windows_by_hand() -> None:
     assert window_means(np.array([1.0, 2.0, 3.0, 6.0]), 2).tolist() == [1.5, 2.5, 4.5]
-    assert window_means(np.array([1.0, 3.0]), 100).tolist() == [2.0]
+    assert window_means(np.array([1.0, 3.0]), 100).tolist() == []
 
 
 def episode(rewards: list[float], *, terminated: bool) -> Episode:
@@ -57,6 +58,8 @@ def test_a_summary_by_hand() -> None:
     assert s["regret_to_bound"] == pytest.approx(260.0 - 45.0, abs=1e-4)
     assert s["seeds"] == [2, 2, 1]
     assert "min_window_100" not in s  # these are not 100 episodes
+    windows = summarize([*episodes, *[episodes[0]] * 98], DISCRETE).min_window_100
+    assert windows == pytest.approx((220.0 - 90.0 + 5.0 + 97 * 220.0) / 100)
     assert found.measure("crash_rate") == s["crash_rate"]
     assert found.measure("min_window_100") is None
 
@@ -83,12 +86,38 @@ def test_held_out_seeds_are_fixed_and_apart_from_validation() -> None:
 
 
 def test_figures_are_pictures(tmp_path) -> None:
-    evaluation_figure([200.0, 250.0, -20.0] * 50, tmp_path / "e.png")
+    evaluation_figure([200.0, 250.0, -20.0] * 50, tmp_path / "e.png", solved_return=200.0)
     training_figure([], [], tmp_path / "empty.png", title="nothing")
+    assert not (tmp_path / "empty.png").exists()
     episodes, validations = [(0, -100.0), (1, 50.0)], [(2, 80.0)]
     training_figure(episodes, validations, tmp_path / "t.png", title="run")
-    for name in ("e.png", "empty.png", "t.png"):
+    for name in ("e.png", "t.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+EPISODE, MEAN, SOLVED = "episode return", "mean of 100 episodes (worst 150.0)", "solved: 200"
+
+
+@pytest.mark.parametrize(
+    ("returns", "solved", "named"),
+    [
+        ([100.0, 200.0] * 50, 200.0, [EPISODE, MEAN, SOLVED]),
+        ([100.0, 200.0] * 50, None, [EPISODE, MEAN]),
+        ([100.0, 200.0] * 50, 475.0, [EPISODE, MEAN]),
+        ([100.0, 250.0], 200.0, [EPISODE, SOLVED]),
+        ([-100.0, -20.0], 200.0, [EPISODE]),
+    ],
+)
+def test_a_legend_names_what_is_drawn(returns, solved, named, monkeypatch, tmp_path) -> None:
+    drawn: list[str] = []
+
+    def keep(figure, path) -> None:
+        (axes,) = figure.axes
+        drawn.extend(text.get_text() for text in axes.get_legend().get_texts())
+
+    monkeypatch.setattr(figures, "_save", keep)
+    evaluation_figure(returns, tmp_path / "e.png", solved_return=solved)
+    assert drawn == named
 
 
 def test_a_run_is_judged_by_both_its_policies(tmp_path) -> None:

@@ -10,12 +10,14 @@ import pytest
 from lunar_offline.errors import RefusedError, UsageError
 from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.summary import Evaluation
+from lunar_offline.studies import compare
 from lunar_offline.studies.compare import (
     Finished,
     Group,
     cells,
     compare_runs,
     comparisons,
+    group_runs,
     read_runs,
 )
 from lunar_offline.studies.local_executor import LocalExecutor
@@ -224,6 +226,51 @@ def test_what_another_env_has_no_measure_of_is_null() -> None:
     assert (row.crash_rate, row.fuel, row.regret_to_bound) == (None, None, None)
     json.dumps(row.to_dict(), allow_nan=False)
     assert cells(row)[4:9] == ["-160.0", "-", "-", "200", "-"]
+
+
+def _evaluated(mean: float) -> Evaluations:
+    found = Evaluation(
+        episodes=1,
+        mean=mean,
+        iqm=mean,
+        sd=0.0,
+        min=mean,
+        min_window_100=None,
+        outcomes={"truncated": 1},
+        frames=200.0,
+        measures={},
+        returns=[mean],
+        seeds=[None],
+    )
+    return Evaluations(last=found, best=found)
+
+
+def test_one_run_has_no_interval() -> None:
+    def of(name: str, *means: float) -> Group:
+        return Group(name, [Finished(Path(name), {}, _evaluated(mean), []) for mean in means])
+
+    one, several = rows([of("one", 1.5), of("several", 1.0, 2.0, 3.0)])
+    assert one["iqm"] == {"value": 1.5, "low": None, "high": None}
+    assert several["iqm"]["low"] < several["iqm"]["value"] < several["iqm"]["high"]
+    assert several["better"] == {"value": pytest.approx(2 / 3), "low": None, "high": None}
+    assert one["lowest_window"] is None  # of fewer than 100 episodes
+    assert cells(one)[2:5] == ["1.5", "1.5", "-"]
+    assert cells(several)[-1] == "0.67"
+    json.dumps([one, several], allow_nan=False)
+
+
+def test_returns_of_different_envs_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    envs = {"a": "LunarLander-v3", "b": "LunarLander-v3", "c": "CartPole-v1"}
+    for name in envs:
+        Path(name).mkdir()
+        Path(name, "config.toml").touch()
+        Path(name, "evaluation.json").touch()
+    monkeypatch.setattr(
+        compare, "_read", lambda path: Finished(path, {"env": envs[path.name]}, _evaluated(0.0), [])
+    )
+    assert len(read_runs([Path("a"), Path("b")])) == 2
+    with pytest.raises(UsageError, match=r"a is of LunarLander-v3, c is of CartPole-v1$"):
+        read_runs([Path(name) for name in envs])
 
 
 def test_what_is_no_run_is_refused() -> None:

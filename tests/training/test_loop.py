@@ -8,9 +8,9 @@ from small_runs import begin, policy_bytes
 
 from lunar_offline.envs.lander import OUTCOMES
 from lunar_offline.errors import RefusedError, UsageError
-from lunar_offline.training.metrics import EpisodeRecord, ValidationRecord
+from lunar_offline.training.metrics import EpisodeRecord, IntervalRecord, ValidationRecord
 from lunar_offline.training.mixed_sampler import MixedSampler
-from lunar_offline.training.start_or_resume import finish
+from lunar_offline.training.start_or_resume import finish, resume
 
 
 def test_a_mixed_run_leaves_its_record(random_dataset: str, tmp_path: Path) -> None:
@@ -78,6 +78,22 @@ def test_rho_1_makes_no_env(
     assert finish(training.run) is None
     assert training.learner.update_step == 30
     assert training.env_step == 0
+
+
+@pytest.mark.parametrize("updates", [5, 25])
+def test_a_short_run_at_rho_1_has_metrics(
+    random_dataset: str, tmp_path: Path, updates: int
+) -> None:
+    options = {"rho": 1.0, "updates": updates, "evaluation_episodes": 0}
+    training = begin(tmp_path / "run", dataset=random_dataset, **options)
+    training.train()
+    (record,) = training.run.metrics()
+    assert isinstance(record, IntervalRecord)
+    assert record.update_step == updates
+    assert "td_loss" in record.metrics
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    resume(tmp_path / "run").train()  # at its end: there is nothing more to log
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("utd_ratio", [1.0, 3.0])

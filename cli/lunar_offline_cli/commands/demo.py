@@ -19,12 +19,21 @@ def demo(
 
     with Bars(quiet=quiet) as bars:
         done = run_demo(out, bars)
-    collected = done.collected
+    collected, mean = done.collected.statistics, done.evaluations.headline.mean
     typer.echo(
-        f"\ndataset {collected.dataset_id}: {collected.statistics.episodes} episodes of the "
-        f"expert, return {collected.statistics.returns.mean:.1f}"
+        f"\n{done.collected.dataset_id}: {collected.episodes} episodes of the expert, mean return "
+        f"{collected.returns.mean:.1f}"
     )
-    typer.echo(f"policy after {done.seconds:.0f} s: {describe(done.evaluations)}")
+    typer.echo(f"\n{describe(done.evaluations)}\n")
+    above = mean - collected.returns.mean
+    if above > 0:
+        typer.echo(f"after {done.seconds:.0f} s, the last policy is {above:.1f} above its data")
+    else:
+        typer.echo(
+            f"after {done.seconds:.0f} s, the last policy is {-above:.1f} below its data:\n"
+            "so short a run mostly imitates the expert. The 200 online episodes that\n"
+            "`lunar-offline train` has by default end above it; see docs/results.md."
+        )
     typer.echo(f"\nopen     {done.film}\n         {done.run / 'training.png'}")
     typer.echo(f"         {done.run / 'evaluation.png'}")
     typer.echo(

@@ -129,5 +129,6 @@ def _run(
         return
     if summary:
         typer.echo(describe(summary))
-    following = "video" if summary else "evaluate"
-    typer.echo(f"run in {out}; next: lunar-offline {following} {shlex.quote(str(out))}")
+    run = shlex.quote(str(out))
+    following = f"lunar-offline video {run}" if summary else f"lunar-offline evaluate {run}"
+    typer.echo(f"run in {out}; next: {following}")

@@ -66,6 +66,7 @@ def dataset_page(dataset: Dataset) -> str:
         _env_section(dataset),
         sections.states(dataset),
         sections.actions(dataset, measured),
+        _loading(dataset.id),
         _provenance(dataset),
         f"</main><footer>Made by lunar-offline {__version__}, without running any code that the "
         "dataset names.</footer>",
@@ -159,6 +160,36 @@ def _behavior_policy(metadata: Mapping[str, Any]) -> str:
     return ", ".join(_text(name) for name in (*named, algorithm) if name) or NOT_STATED
 
 
+def _loading(dataset_id: str) -> str:
+    """Return the section that shows how to load the dataset."""
+    ways = (
+        ("lunar_offline", f'import lunar_offline as lo\n\ndata = lo.load_dataset("{dataset_id}")'),
+        ("Minari", f'import minari\n\ndata = minari.load_dataset("{dataset_id}")'),
+    )
+    cards = (
+        f'<div class="card"><p class="note">With {name}</p>'
+        f"<pre><code>{escape(code)}</code></pre></div>"
+        for name, code in ways
+    )
+    return html_parts.section(
+        "Load it", "In Python, once it is stored locally.", *cards, grid="two"
+    )
+
+
+def _sources(recipe: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return rows on the behavior policies of a recipe."""
+    rows: list[tuple[str, Any]] = []
+    sources = recipe.get("sources")
+    for source in (sources if isinstance(sources, list) else [])[:MOST_ROWS]:
+        if isinstance(source, dict):
+            rows += [
+                ("behavior policy", source.get("policy")),
+                ("episodes of that policy", source.get("episodes")),
+                ("sha256 of that policy", source.get("policy_sha256") or NOT_STATED),
+            ]
+    return rows
+
+
 def _provenance(dataset: Dataset) -> str:
     metadata = dataset.metadata
     stated = [
@@ -177,7 +208,10 @@ def _provenance(dataset: Dataset) -> str:
     ours = metadata.get(METADATA_KEY)
     for part in ("recipe", "provenance"):
         inside = ours.get(part) if isinstance(ours, dict) else None
-        stated += list(inside.items())[:MOST_ROWS] if isinstance(inside, dict) else []
+        if isinstance(inside, dict):
+            stated += _sources(inside)
+            stated += [pair for pair in list(inside.items())[:MOST_ROWS] if pair[0] != "sources"]
+    stated.append(("sha256 of the data, measured", dataset.sha256))
     seeded = sum(seed is not None for seed in dataset.seeds)
     stated.append(("episodes with a seed", f"{seeded:,} of {len(dataset.seeds):,}"))
     rows = "".join(

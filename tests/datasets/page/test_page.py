@@ -67,6 +67,29 @@ def test_its_tables_hold_the_datasets_numbers(dataset: Dataset) -> None:
         assert rows["main engine on"] == [f"{100 * (actions[:, 0] > 0).mean():.1f}%"]
 
 
+def test_its_provenance_names_policy_and_data(random_episodes) -> None:
+    sources = [{"policy": "expert", "episodes": 5, "policy_sha256": "12" * 32}]
+    metadata = {METADATA_KEY: {"recipe": {"seed": 0, "sources": sources}}}
+    html = dataset_page(dataset_of(random_episodes[True], discrete=True, **metadata))
+    rows = Page(html).rows
+    assert rows["behavior policy"] == ["expert"]
+    assert rows["sha256 of that policy"] == ["12" * 32]
+    assert rows["sha256 of the data, measured"] == ["ab" * 32]
+    assert "sources" not in rows
+    for package in ("lo", "minari"):
+        assert f"data = {package}.load_dataset(&quot;lunar-x-v0&quot;)" in html
+
+
+def test_no_return_has_the_color_of_an_outcome(random_episodes) -> None:
+    html = dataset_page(dataset_of(random_episodes[True], discrete=True))
+    colors = {name: set(re.findall(rf"--{name}: (#\w+)", html)) for name in OUTCOMES}
+    for level in range(svg.LEVELS):
+        for color in re.findall(rf"--s{level}: (#\w+)", html):
+            assert all(color not in found for found in colors.values())
+            red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+            assert red < 1.5 * max(green, blue)  # no red, which is a crash
+
+
 def test_one_episode_of_one_step_is_enough(random_episodes) -> None:
     for discrete, episodes in random_episodes.items():
         whole = episodes[0]
