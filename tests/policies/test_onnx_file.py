@@ -72,7 +72,7 @@ def test_a_dataset_of_a_model_and_its_evaluation() -> None:
     for episode in read_dataset("x-v0").episodes():
         chosen = expected(4, episode.observations[:-1]).argmax(1)
         assert np.array_equal(chosen, episode.actions)
-    assert evaluate_policy(behavior_policy("p.onnx", discrete=None), 2)["episodes"] == 2
+    assert evaluate_policy(behavior_policy("p.onnx", discrete=None), 2).episodes == 2
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_a_network_of_a_users_module() -> None:
     for episode in read_dataset("mine-v0").episodes():
         assert [int(act(row)) for row in episode.observations[:-1]] == episode.actions.tolist()
     evaluated = evaluate_policy(behavior_policy("mine:act", discrete=None), 3)
-    assert len(set(evaluated["returns"])) == 3
+    assert len(set(evaluated.returns)) == 3
 
 
 def test_its_generator_is_the_episodes_own() -> None:

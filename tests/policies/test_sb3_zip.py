@@ -88,7 +88,7 @@ def test_a_dataset_of_a_ppo_and_its_evaluation(models: Models) -> None:
     assert "(sb3/PPO, actions sampled)" in (collected.path / "README.md").read_text()
     policy = behavior_policy(str(path), discrete=None, stochastic=False)
     model = models[1]["ppo"]
-    returns = evaluate_policy(policy, 3)["returns"]
+    returns = evaluate_policy(policy, 3).returns
     assert returns == pytest.approx([return_of(model, seed) for seed in held_out_seeds(3)])
 
 
