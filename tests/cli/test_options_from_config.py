@@ -17,7 +17,7 @@ import typer
 from lunar_offline_cli.app import app
 from lunar_offline_cli.options_from_config import flag, parse_value, settings_table
 
-from lunar_offline import options
+from lunar_offline import options as declare
 from lunar_offline.agents import registry
 from lunar_offline.agents.learner_config import LearnerConfig
 from lunar_offline.agents.registry import algorithms
@@ -107,10 +107,10 @@ def test_an_option_of_an_algorithm_takes_no_name_of_the_command(
 ) -> None:
     @dataclasses.dataclass(frozen=True)
     class Config(LearnerConfig):
-        out: str = options.option("", "Not the run directory.", main=True)
-        json: bool = options.option(False, "Not the output.", main=True)
-        rho: float = options.option(0.5, "Not the mix.", main=True)
-        depth: int = options.option(2, "Its own.", main=True)
+        out: str = declare.option("", "Not the run directory.", main=True)
+        json: bool = declare.option(False, "Not the output.", main=True)
+        rho: float = declare.option(0.5, "Not the mix.", main=True)
+        depth: int = declare.option(2, "Its own.", main=True)
 
     monkeypatch.setattr(registry, "_called", {})
     bc = algorithms()["bc"]
