@@ -127,7 +127,8 @@ def sweep_command(config: TrainConfig, seeds: int) -> str:
     options = {name: getattr(config, name) for name in NAMED + OF_PRESETS}
     options = {n: v for n, v in options.items() if n == "rho" or v != getattr(TrainConfig, n)}
     file = {"evaluation_episodes": EVALUATION_EPISODES, "seed": config.seed}
-    usual = resolve(discrete=config.discrete, file=file, options=options).to_dict()
+    usual: dict[str, Any] = resolve(discrete=config.discrete, file=file, options=options).to_dict()
+    own: dict[str, Any]
     own, words = config.to_dict(), ["lunar-offline", "sweep"]
     for name in NAMED:
         words += [f"--{name}", str(options.pop(name))] if name in options else []

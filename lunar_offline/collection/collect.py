@@ -140,7 +140,7 @@ def _run_policies(
     with open_journal(recipe.dataset, _without_last_count(asked)) as journal:
         missing = [index for index in range(assignments.episodes) if index not in journal]
         observer.phase("collecting", assignments.episodes, assignments.episodes - len(missing))
-        new, recorded = _episodes(assignments, missing, recipe.seed, workers), EpisodeFile()
+        new, recorded = _episodes(assignments, missing, recipe.seed, workers), EpisodeFile(env=env)
         for index in range(assignments.episodes):
             if index in journal:
                 recorded.add(journal.read(index))

@@ -1,11 +1,16 @@
 """Episodes of a behavior policy, each with a seed that depends on its index alone."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lunar_offline.envs.action_range import repeatable
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.rollout import Act, rollout
 from lunar_offline.seeding import Purpose
-from lunar_offline.transitions import Episode
+from lunar_offline.transitions import Actions, Episode
 
 
 def collect_episodes(
@@ -32,7 +37,7 @@ def collect_episodes(
     """
     return rollout(
         env.make,
-        act,
+        act if env.discrete else partial(_act_repeatably, env, act),
         workers=workers,
         prepare=prepare,
         seed=seed,
@@ -40,3 +45,12 @@ def collect_episodes(
         episode_purpose=Purpose.COLLECTION_EPISODE,
         action_purpose=Purpose.COLLECTION_ACTION,
     )
+
+
+def _act_repeatably(
+    env: EnvInfo,
+    act: Act,
+    observations: NDArray[np.float32],
+    rngs: Sequence[np.random.Generator],
+) -> Actions:
+    return repeatable(env.action_space, act(observations, rngs))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lunar_offline.envs.action_range import stored_actions
+from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.transitions import FIELDS, Episode
 
 
@@ -17,14 +19,16 @@ class EpisodeFile:
 
     Args:
         episodes: are added first.
+        env: the env, whose own range the stored actions have; None stores them as they are.
 
     Attributes:
         episodes: the episodes added so far.
     """
 
-    def __init__(self, episodes: Iterable[Episode] = ()) -> None:
+    def __init__(self, episodes: Iterable[Episode] = (), env: EnvInfo | None = None) -> None:
         import h5py
 
+        self._env = env
         self.episodes: list[Episode] = []
         self._file = h5py.File.in_memory()
         for episode in episodes:
@@ -39,6 +43,8 @@ class EpisodeFile:
         group.attrs["total_steps"] = len(episode)
         for name in FIELDS:
             values = getattr(episode, name)
+            if name == "actions" and self._env is not None:
+                values = stored_actions(self._env.action_space, values)
             growing = (None, *values.shape[1:])
             group.create_dataset(name, data=values, chunks=True, maxshape=growing)
         self.episodes.append(episode)

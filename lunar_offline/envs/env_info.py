@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.wrappers import DtypeObservation, RescaleAction
+from gymnasium.wrappers import DtypeObservation, TransformAction
 from numpy.typing import NDArray
 
+from lunar_offline.envs.action_range import is_unit, to_env_range
 from lunar_offline.envs.env_kwargs import Allowed, PlainValue, checked_kwargs
 from lunar_offline.errors import LunarOfflineError
 from lunar_offline.transitions import Episode, Transitions, transition_dtype
@@ -229,10 +231,7 @@ class EnvInfo:
         if self.observation_space.dtype != np.float32:
             env = DtypeObservation(env, np.float32)
         space = self.action_space
-        if isinstance(space, spaces.Box) and not _is_unit(space):
-            env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        if isinstance(space, spaces.Box) and not is_unit(space):
+            unit = spaces.Box(-1.0, 1.0, space.shape, np.float32)
+            env = TransformAction(env, partial(to_env_range, space), unit)
         return env
-
-
-def _is_unit(space: spaces.Box) -> bool:
-    return bool((space.low == -1.0).all() and (space.high == 1.0).all())

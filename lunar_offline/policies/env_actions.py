@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.wrappers.utils import rescale_box
 from numpy.typing import NDArray
 
+from lunar_offline.envs.action_range import to_unit_range
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import UsageError
-
-Actions = NDArray[np.int64] | NDArray[np.float32]
+from lunar_offline.transitions import Actions
 
 
 @dataclass(frozen=True)
@@ -132,21 +131,3 @@ def _described(array: np.ndarray) -> str:
     if array.dtype.kind not in "biuf":
         return "no number"
     return f"shape {array.shape} of {array.dtype}"
-
-
-def to_unit_range(space: spaces.Box, actions: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Clip actions [B, A] to the bounds of a space, and map the bounds to [-1, 1]."""
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    half = (high - low) / 2.0
-    unit = (np.clip(actions, low, high) - (low + half)) / half
-    return np.clip(unit, -1.0, 1.0).astype(np.float32)
-
-
-def to_env_range(env: EnvInfo, actions: Actions) -> Actions:
-    """Map actions [B] or [B, A] of rollouts to the env's own action space, as its env does."""
-    space = env.action_space
-    if isinstance(space, spaces.Discrete) or ((space.low == -1.0) & (space.high == 1.0)).all():
-        return actions
-    _, _, backward = rescale_box(space, np.float32(-1.0), np.float32(1.0))
-    own = np.stack([backward(action) for action in actions]) if len(actions) else actions
-    return own.astype(np.float32)

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lunar_offline.envs.action_range import stored_actions
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.registry import find_env
 from lunar_offline.envs.rollout import INFERENCE_ROWS
 from lunar_offline.errors import UsageError
 from lunar_offline.policies.acting import BehaviorPolicy
 from lunar_offline.policies.behavior import PolicySource, behavior_policy
-from lunar_offline.policies.env_actions import Actions, to_env_range
 from lunar_offline.policies.policy_file import save_policy
 from lunar_offline.seeding import Purpose, generator
+from lunar_offline.transitions import Actions
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Policy:
         deterministic: bool = True,
         *,
         rng: np.random.Generator | None = None,
-    ) -> np.int64 | NDArray[np.int64] | NDArray[np.float32]:
+    ) -> np.int64 | Actions:
         """Choose the action at one observation, or at each of a batch.
 
         The result has the same bits as in a rollout of `evaluate`, for any size of a batch.
@@ -113,7 +114,7 @@ class Policy:
             padded = np.zeros((INFERENCE_ROWS, size), dtype=np.float32)
             padded[: len(part)] = part
             actions.append(act(padded, [rng] * len(part))[: len(part)])
-        own = to_env_range(self.env, np.concatenate(actions))
+        own = stored_actions(self.env.action_space, np.concatenate(actions))
         return own if rows.ndim == 2 else own[0]
 
     def _empty(self) -> Actions:

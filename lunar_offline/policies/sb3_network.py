@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from lunar_offline.envs.action_range import to_unit_range
 from lunar_offline.envs.env_info import EnvInfo
-from lunar_offline.policies.env_actions import Actions, PolicySpaces, to_unit_range
+from lunar_offline.policies.env_actions import PolicySpaces
+from lunar_offline.transitions import Actions
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -20.0, 2.0  # of SAC in Stable-Baselines3
 

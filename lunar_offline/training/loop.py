@@ -12,6 +12,7 @@ from lunar_offline.agents.nn.policies import act
 from lunar_offline.agents.nn.precision import resolve_precision
 from lunar_offline.agents.registry import find_algorithm
 from lunar_offline.datasets.journal import Journal
+from lunar_offline.envs.action_range import repeatable
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.evaluate import validate
@@ -184,8 +185,10 @@ class Training:
 
     def _choose(self, observation: Any, rng: np.random.Generator) -> Any:
         if self.env_step < self.config.random_steps:
-            return self.env.random_action(rng)
-        return act(self.learner.policy, observation[None], [rng])[0]
+            chosen = np.asarray(self.env.random_action(rng))[None]
+        else:
+            chosen = act(self.learner.policy, observation[None], [rng])
+        return repeatable(self.env.action_space, chosen)[0]
 
     def _updates_due(self) -> int:
         """Return the number of updates after this env step: 0 in the warm-up, then `utd_ratio`.

@@ -63,7 +63,8 @@ def publish_recording(
         episodes: number of online episodes of the run.
         check: see `publish`.
     """
-    recorded, env = EpisodeFile(journal.episodes(episodes)), config.env_info()
+    env = config.env_info()
+    recorded = EpisodeFile(journal.episodes(episodes), env)
     algorithm = config.algorithm.upper() if config.rho else "SAC"
     info = describe_dataset(
         config.record,

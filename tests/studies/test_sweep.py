@@ -17,7 +17,6 @@ from lunar_offline.studies.compare import (
     cells,
     compare_runs,
     comparisons,
-    group_runs,
     read_runs,
 )
 from lunar_offline.studies.local_executor import LocalExecutor
@@ -249,14 +248,15 @@ def test_one_run_has_no_interval() -> None:
     def of(name: str, *means: float) -> Group:
         return Group(name, [Finished(Path(name), {}, _evaluated(mean), []) for mean in means])
 
-    one, several = rows([of("one", 1.5), of("several", 1.0, 2.0, 3.0)])
-    assert one["iqm"] == {"value": 1.5, "low": None, "high": None}
-    assert several["iqm"]["low"] < several["iqm"]["value"] < several["iqm"]["high"]
-    assert several["better"] == {"value": pytest.approx(2 / 3), "low": None, "high": None}
-    assert one["lowest_window"] is None  # of fewer than 100 episodes
+    one, several = comparisons([of("one", 1.5), of("several", 1.0, 2.0, 3.0)])
+    plain = [one.to_dict(), several.to_dict()]
+    assert plain[0]["iqm"] == {"value": 1.5, "low": None, "high": None}
+    assert several.iqm.low < several.iqm.value < several.iqm.high
+    assert plain[1]["better"] == {"value": pytest.approx(2 / 3), "low": None, "high": None}
+    assert one.lowest_window is None  # of fewer than 100 episodes
     assert cells(one)[2:5] == ["1.5", "1.5", "-"]
     assert cells(several)[-1] == "0.67"
-    json.dumps([one, several], allow_nan=False)
+    json.dumps(plain, allow_nan=False)
 
 
 def test_returns_of_different_envs_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lunar_offline import __version__, html_parts, svg
+from lunar_offline import html_parts, svg
 from lunar_offline.datasets.dataset import Dataset, read_folder
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.folder import DatasetFolder
@@ -14,6 +14,7 @@ from lunar_offline.datasets.publish import METADATA_KEY
 from lunar_offline.errors import UsageError
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.storage.plain_text import without_links
+from lunar_offline.storage.provenance import versions
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 MOST_TEXT = 2_000  # characters shown of each text of a dataset
@@ -68,8 +69,8 @@ def dataset_page(dataset: Dataset) -> str:
         sections.actions(dataset, measured),
         _loading(dataset.id),
         _provenance(dataset),
-        f"</main><footer>Made by lunar-offline {__version__}, without running any code that the "
-        "dataset names.</footer>",
+        f"</main><footer>Made by lunar-offline {versions()['lunar-offline']}, without running any "
+        "code that the dataset names.</footer>",
     ]
     title = escape(dataset.id)
     return f"""<!doctype html>
