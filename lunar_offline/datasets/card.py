@@ -5,6 +5,8 @@ from typing import Any
 
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.manifest import CITATION, LICENSE
+from lunar_offline.envs import DEFAULT_ENV
+from lunar_offline.envs.env_kwargs import format_kwargs
 
 
 def make_again(dataset_id: str, recipe: Mapping[str, Any]) -> str:
@@ -19,11 +21,18 @@ def make_again(dataset_id: str, recipe: Mapping[str, Any]) -> str:
         return (
             f"# in Python: lunar_offline.collect({dataset_id!r}, policy={name.split(':')[-1]}, ...)"
         )
-    space = " --continuous" if recipe["env_kwargs"].get("continuous") else ""
     return (
-        f"lunar-offline collect --dataset {dataset_id} --policy {name}{space} \\\n"
+        f"lunar-offline collect --dataset {dataset_id} --policy {name}{_env(recipe)} \\\n"
         f"  --episodes {source['episodes']} --seed {recipe['seed']}"
     )
+
+
+def _env(recipe: Mapping[str, Any]) -> str:
+    """Return the options that name the env of a recipe, each after a space."""
+    settings = dict(recipe["env_kwargs"])
+    named = "" if recipe["env_id"] == DEFAULT_ENV else f" --env {recipe['env_id']}"
+    space = " --continuous" if settings.pop("continuous", False) else ""
+    return named + space + (f" --env-kwargs {format_kwargs(settings)}" if settings else "")
 
 
 def card(
