@@ -28,6 +28,10 @@ class RefusedError(LunarOfflineError):
     exit_code = 3
 
 
+class UnregisteredEnvError(RefusedError):
+    """A file that states an env which is not registered, and which the user has not named yet."""
+
+
 class RemoteError(LunarOfflineError):
     """A remote that fails, refuses a request or holds invalid data: exit code 4."""
 

@@ -9,7 +9,7 @@ from lunar_offline.datasets.folder import DatasetFolder, open_folder
 from lunar_offline.datasets.ids import local_ids
 from lunar_offline.datasets.metadata import stated_contents
 from lunar_offline.datasets.publish import METADATA_KEY
-from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.errors import RefusedError, UnregisteredEnvError, UsageError
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,13 @@ def list_datasets() -> list[ListedDataset]:
     for dataset_id in local_ids():
         try:
             metadata = open_folder(dataset_id).metadata
-        except (RefusedError, UsageError) as error:
+        except UnregisteredEnvError as error:
             found.append(
                 ListedDataset(dataset_id, **stated_contents(dataset_id), refused=str(error))
             )
+            continue
+        except (RefusedError, UsageError) as error:
+            found.append(ListedDataset(dataset_id, refused=str(error)))
             continue
         env = metadata.env
         found.append(

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from lunar_offline.datasets.ids import existing_folder
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.match_spec import match_spec
-from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.errors import RefusedError, UnregisteredEnvError, UsageError
 from lunar_offline.storage.plain_text import one_line, printable
 from lunar_offline.storage.strict_json import strict_json
 from lunar_offline.storage.untrusted_files import read_regular
@@ -72,6 +72,8 @@ def read_metadata(folder: Path, dataset_id: str, env: EnvInfo | None = None) -> 
     values, path = load_metadata(data), data / "metadata.json"
     try:
         return _checked(values, dataset_id, env)
+    except UnregisteredEnvError as error:
+        raise UnregisteredEnvError(f"{path}: {one_line(error)}") from None
     except (RefusedError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"{path}: {one_line(error)}") from None
 

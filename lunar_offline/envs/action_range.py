@@ -20,6 +20,8 @@ def is_unit(space: spaces.Box) -> bool:
 
 def to_unit_range(space: spaces.Box, actions: NDArray[np.floating]) -> NDArray[np.float32]:
     """Clip actions [..., A] to the bounds of a space, and map the bounds to [-1, 1]."""
+    if is_unit(space):
+        return np.clip(actions, -1.0, 1.0).astype(np.float32)
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     own = np.clip(actions.astype(np.float64), low, high)
     # the dataset reader computes the same bits

@@ -19,7 +19,12 @@ from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.env_kwargs import checked_kwargs
 from lunar_offline.envs.named_envs import named_settings, remember
-from lunar_offline.errors import LunarOfflineWarning, RefusedError, UsageError
+from lunar_offline.errors import (
+    LunarOfflineWarning,
+    RefusedError,
+    UnregisteredEnvError,
+    UsageError,
+)
 
 ENTRY_POINTS = "lunar_offline.envs"
 
@@ -136,6 +141,7 @@ def known_env(
         named: the env that the user named for this file; None accepts any known env.
 
     Raises:
+        UnregisteredEnvError: Gymnasium knows the env, but the user has not named it yet.
         RefusedError: the env is not `named` or not known, or its settings are not allowed.
     """
     shown, chosen = f"{str(env_id)[:80]!r}", settings or {}
@@ -155,11 +161,12 @@ def known_env(
                 )
     except UsageError as error:
         raise RefusedError(str(error)) from None
-    hint = ""
-    if isinstance(env_id, str) and env_id in gym.registry:  # else its name is of no use
+    if isinstance(env_id, str) and env_id in gym.registry:
         kwargs = " and its --env-kwargs" if chosen else ""
-        hint = f"; name it once to use it: --env {env_id}{kwargs}"
-    raise RefusedError(f"env {shown} is not registered{hint}")
+        raise UnregisteredEnvError(
+            f"env {shown} is not registered; name it once to use it: --env {env_id}{kwargs}"
+        )
+    raise RefusedError(f"env {shown} is not registered")
 
 
 def unregistered_env(

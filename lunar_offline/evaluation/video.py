@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,16 @@ def choose(returns: list[float], which: str) -> int:
     raise UsageError(f"episode {which!r:.80} is not {', '.join(CHOICES)} or a number from 0")
 
 
+def check_request(chosen: Sequence[str], kind: str) -> None:
+    """Raise UsageError for an episode that cannot be one, or a kind of file that is unknown."""
+    for which in chosen:
+        choose([0.0], which)
+    if kind not in ("gif", "mp4"):
+        raise UsageError(f"format {kind!r:.80} is not gif or mp4")
+    if kind == "mp4":
+        _imageio()  # fail before the rollout, not after it
+
+
 @dataclass(frozen=True)
 class Subject:
     """A policy to film.
@@ -150,10 +160,7 @@ def film(
         UsageError: the episode or the kind is unknown, the policies have different envs, or the env
             draws no pictures.
     """
-    if kind not in ("gif", "mp4"):
-        raise UsageError(f"format {kind!r:.80} is not gif or mp4")
-    if kind == "mp4":
-        _imageio()  # fail before the rollout, not after it
+    check_request([which], kind)
     policies = [subject.policy, *([against] if against else [])]
     if against is not None and against.env.env_id != subject.policy.env.env_id:
         raise UsageError(

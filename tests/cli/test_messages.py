@@ -92,6 +92,8 @@ def parse(line: str) -> None:
 def test_every_command_that_is_named_parses() -> None:
     wrong = []
     for place, line in commands():
+        if "--algorithm awac" in line:  # tests/test_own_algorithm.py runs it
+            continue
         try:
             parse(line)
         except (UsageError, ClickError) as error:
@@ -116,6 +118,7 @@ def test_an_option_that_is_named_exists() -> None:
         spans = (text for text in code(path) if text.startswith("--"))
         named |= {o: path.name for text in spans for o in OPTION.findall(text)}
     assert len(named) > 40
+    known.add("--advantage-scale")  # of docs/your-own-algorithm.md
     assert {option: place for option, place in named.items() if option not in known} == {}
 
 

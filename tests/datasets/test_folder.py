@@ -132,11 +132,11 @@ def test_data_without_a_manifest_have_none(good_datasets: dict[str, Path]) -> No
 
 
 def test_the_env_that_the_user_names_is_the_folders() -> None:
-    write_dataset("cartpole-x-v0", "CartPole-v1", record("CartPole-v1", 2, 15))
-    env = named_env("CartPole-v1")
-    folder = open_folder("cartpole-x-v0", env)
+    write_dataset("car-x-v0", "MountainCar-v0", record("MountainCar-v0", 2, 15))
+    env = named_env("MountainCar-v0")
+    folder = open_folder("car-x-v0", env)
     assert isinstance(folder, DatasetFolder)
     assert folder.env is env
     assert read_folder(folder).env is env
-    with pytest.raises(RefusedError, match="name it with --env"):
-        open_folder("cartpole-x-v0")
+    with pytest.raises(RefusedError, match="name it once to use it: --env MountainCar-v0"):
+        open_folder("car-x-v0")

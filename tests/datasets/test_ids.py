@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lunar_offline.datasets.dataset import read_dataset
-from lunar_offline.datasets.ids import (
-    FOLDER,
-    check_free,
-    dataset_path,
-    datasets_root,
-    existing_folder,
-    parse_id,
-)
+from lunar_offline.datasets.ids import check_free, dataset_path, existing_folder, parse_id
 from lunar_offline.errors import RefusedError, UsageError
+from lunar_offline.storage.datasets_root import FOLDER, datasets_root
 
 NONE = "is not a dataset id"
 HOSTILE = {

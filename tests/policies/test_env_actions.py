@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lunar_offline.envs.action_range import stored_actions
 from lunar_offline.envs.lander import CONTINUOUS, DISCRETE
 from lunar_offline.envs.registry import find_env
 from lunar_offline.errors import UsageError
@@ -8,7 +9,6 @@ from lunar_offline.policies.env_actions import (
     PolicySpaces,
     checked_actions,
     matching_env,
-    to_env_range,
 )
 
 
@@ -25,10 +25,10 @@ def test_continuous_actions_are_clipped_and_mapped_to_the_unit_range() -> None:
     actions = checked_actions(pendulum, values, "p")
     assert actions.dtype == np.float32
     assert actions.tolist() == [[-1.0], [0.25], [1.0], [1.0]]
-    assert to_env_range(pendulum, actions).tolist() == [[-2.0], [0.5], [2.0], [2.0]]
+    assert stored_actions(pendulum.action_space, actions).tolist() == [[-2.0], [0.5], [2.0], [2.0]]
     tiny = np.array([[1e-10, -1.0]], dtype=np.float32)
     assert np.array_equal(checked_actions(CONTINUOUS, list(tiny), "p"), tiny)
-    assert to_env_range(CONTINUOUS, tiny) is tiny
+    assert stored_actions(CONTINUOUS.action_space, tiny) is tiny
 
 
 def test_the_env_gets_the_action_that_is_predicted() -> None:
@@ -38,7 +38,7 @@ def test_the_env_gets_the_action_that_is_predicted() -> None:
     for unit in np.linspace(-1, 1, 7, dtype=np.float32):
         env.step(np.array([unit]))
         taken = env.unwrapped.last_u  # pyright: ignore[reportAttributeAccessIssue]
-        assert taken == to_env_range(pendulum, np.array([[unit]]))[0, 0]
+        assert taken == stored_actions(pendulum.action_space, np.array([[unit]]))[0, 0]
 
 
 @pytest.mark.parametrize(

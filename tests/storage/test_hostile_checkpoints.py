@@ -18,7 +18,7 @@ from lunar_offline.training.start_or_resume import resume
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "300"))
 NAN, TWO = struct.pack("<f", float("nan")), b"\2"
-SUMS, INFINITE = r"\"sums\": {", r"\"sums\": {\"a\": 1e999, "
+SUMS, INFINITE = r"\"sums\": {", r"\"sums\": {\"a\": 1e999"
 
 
 def checkpoint_of(run: Path) -> Path:

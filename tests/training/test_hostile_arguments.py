@@ -45,9 +45,9 @@ ARGUMENTS: list[Any] = [  # the arguments, the exit code, and what the line must
     (["evaluate", "run", "--continuous"], 2, "policy 'run' has discrete actions"),
     (["evaluate", "x\x1b]0;boo\x07"], 2, "no policy"),
     (["video", "run", "--episode", "../../x"], 2, "is not best, median, worst"),
-    (["video", "run", "--episode", "99"], 2, "is not best, median, worst or 0 .. 1"),
+    (["video", "run", "--episode", "9" * 99], 2, "is not best, median, worst or a number"),
     (["video", "run", "--format", "../x"], 2, "is not gif or mp4"),
-    (["video", ""], 2, "no evaluation.json"),
+    (["video", ""], 2, "no policy ''"),
 ]
 
 

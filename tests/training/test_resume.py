@@ -11,7 +11,7 @@ from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.envs.rollout import EpisodeRecorder
 from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.evaluate import evaluate_policies
-from lunar_offline.policies.policy_file import load_policy
+from lunar_offline.policies.policy_file import read_policy_file
 from lunar_offline.training.loop import Training
 from lunar_offline.training.run_folder import RunFolder
 from lunar_offline.training.start_or_resume import resume
@@ -121,7 +121,7 @@ def test_every_algorithm_trains_resumes_and_saves_its_policy(
     }
     training = begin(tmp_path / "run", **options)
     training.train()
-    stored = load_policy(tmp_path / "run" / "last.safetensors").policy
+    stored = read_policy_file(tmp_path / "run" / "last.safetensors").policy
     assert torch.equal(stored.net.flat, training.learner.average.policy.net.flat)
     newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     newest.unlink()

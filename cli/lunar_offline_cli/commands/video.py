@@ -61,12 +61,14 @@ def video(
     """
     from lunar_offline.envs.env_kwargs import parse_kwargs
     from lunar_offline.envs.registry import find_env
-    from lunar_offline.evaluation.video import CHOICES, SEARCHED, film, find_subject
+    from lunar_offline.evaluation.video import CHOICES, SEARCHED, check_request, film, find_subject
     from lunar_offline.policies import SHIPPED
     from lunar_offline.policies.behavior import behavior_policy
     from lunar_offline.process_pool import usable_cores
     from lunar_offline_cli.console import Bars
 
+    chosen = episode.split(",")
+    check_request(chosen, kind)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # SDL would look for a display, and complain
     settings = parse_kwargs(env_kwargs or "")
     named = find_env(env, discrete=discrete, settings=settings) if env else None
@@ -76,7 +78,6 @@ def video(
         same = subject.policy.env.discrete if against in SHIPPED else None
         other = behavior_policy(against, discrete=same, stochastic=False, env=named)
         other = other.with_settings(settings)
-    chosen = episode.split(",")
     with Bars(quiet=quiet or as_json) as bars:
         if not subject.returns and set(chosen) & set(CHOICES):
             if not (quiet or as_json):
