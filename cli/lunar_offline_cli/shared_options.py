@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lunar_offline.training.trackers.registry import CHOICES
 from lunar_offline_cli import completion
+
+if TYPE_CHECKING:
+    from lunar_offline.envs.env_info import EnvInfo
+    from lunar_offline.envs.env_kwargs import PlainValue
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
@@ -56,3 +60,20 @@ DatasetId = Annotated[
     str,
     typer.Argument(help="Dataset id.", show_default=False, autocompletion=completion.datasets),
 ]
+
+
+def name_env(
+    env: str | None, env_kwargs: str | None, *, discrete: bool | None = None
+) -> tuple["EnvInfo | None", dict[str, "PlainValue"]]:
+    """Return the env that the user names with --env, and the settings of --env-kwargs.
+
+    Files may state that env from then on; see `find_env`. Raises UsageError for an invalid one.
+    """
+    from lunar_offline.envs.env_kwargs import parse_kwargs
+
+    settings = parse_kwargs(env_kwargs or "")
+    if env is None:
+        return None, settings
+    from lunar_offline.envs.registry import find_env
+
+    return find_env(env, discrete=discrete, settings=settings), settings

@@ -117,20 +117,27 @@ class Subject:
         return replace(self, returns=list(found.returns))
 
 
-def find_subject(name: str, *, discrete: bool | None = None, env: EnvInfo | None = None) -> Subject:
+def find_subject(
+    name: str,
+    *,
+    discrete: bool | None = None,
+    env: EnvInfo | None = None,
+    trust: bool = False,
+) -> Subject:
     """Find a policy to film.
 
     Args:
         name: a run directory, whose videos are written into it, or any other policy; see
             `behavior_policy`.
         discrete: see `behavior_policy`.
-        env: the env that the user named; None accepts any registered env.
+        env: the env that the user named; None accepts any known env.
+        trust: see `behavior_policy`.
 
     Raises:
         UsageError: there is no such policy.
         RefusedError: the policy file or evaluation.json is damaged.
     """
-    policy = behavior_policy(name, discrete=discrete, stochastic=False, env=env)
+    policy = behavior_policy(name, discrete=discrete, stochastic=False, env=env, trust=trust)
     run = Path(name)
     if not run.is_dir():
         stem = re.sub(r"[^-\w.]+", "-", policy.name)

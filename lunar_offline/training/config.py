@@ -54,7 +54,7 @@ class TrainConfig:
     )
     env: str = option(
         DEFAULT_ENV,
-        "Gymnasium id of the env; to be given once for one that is not registered.",
+        "Gymnasium id of the env, if no dataset states it, or to name one that is not registered.",
         swept=True,
         panel=DATA,
         completes="envs",

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet, Trust
+from lunar_offline_cli.shared_options import (
+    AsJson,
+    Discrete,
+    EnvId,
+    EnvKwargs,
+    Quiet,
+    Trust,
+    name_env,
+)
 
 
 def collect(
@@ -63,21 +71,16 @@ def collect(
     """
     from lunar_offline.collection.collect import make_dataset
     from lunar_offline.collection.recipe import from_options
-    from lunar_offline.envs.env_kwargs import parse_kwargs
-    from lunar_offline.envs.registry import find_env
     from lunar_offline_cli.console import Bars
 
-    settings = None if env_kwargs is None else parse_kwargs(env_kwargs)
-    if env is not None:
-        find_env(env, discrete=discrete, settings=settings)  # known from here on
-
+    _, settings = name_env(env, env_kwargs, discrete=discrete)
     asked = from_options(
         recipe,
         dataset=dataset,
         policy=policy,
         discrete=discrete,
         env=env,
-        env_kwargs=settings,
+        env_kwargs=None if env_kwargs is None else settings,
         episodes=episodes,
         seed=seed,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Quiet
+from lunar_offline_cli.shared_options import AsJson, EnvId, EnvKwargs, Quiet, name_env
 
 
 def diagnose(
@@ -16,6 +16,8 @@ def diagnose(
         typer.Argument(help="A run directory.", show_default=False, autocompletion=completion.runs),
     ],
     states: Annotated[int, typer.Option(help="Number of start states of each kind.")] = 100,
+    env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -24,6 +26,7 @@ def diagnose(
     from lunar_offline.training.run_folder import RunFolder
     from lunar_offline_cli.console import Bars
 
+    name_env(env, env_kwargs)
     with Bars(quiet=quiet or as_json) as bars:
         result = compare(RunFolder.open(run), states=states, observer=bars)
     if as_json:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet, Trust
+from lunar_offline_cli.shared_options import (
+    AsJson,
+    Discrete,
+    EnvId,
+    EnvKwargs,
+    Quiet,
+    Trust,
+    name_env,
+)
 from lunar_offline_cli.tables import aligned
 
 if TYPE_CHECKING:
@@ -42,8 +50,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a run or a policy on fixed held-out seeds."""
-    from lunar_offline.envs.env_kwargs import parse_kwargs
-    from lunar_offline.envs.registry import find_env
     from lunar_offline.evaluation.evaluate import (
         check_folder,
         evaluate_policies,
@@ -57,8 +63,7 @@ def evaluate(
     from lunar_offline_cli.console import Bars
 
     workers, folder = usable_cores(), Path(run)
-    settings = parse_kwargs(env_kwargs or "")
-    named = find_env(env, discrete=discrete, settings=settings) if env else None
+    named, settings = name_env(env, env_kwargs, discrete=discrete)
     if out is not None:
         check_folder(out)
     with Bars(quiet=quiet or as_json) as bars:

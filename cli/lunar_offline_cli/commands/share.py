@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lunar_offline_cli import completion
-from lunar_offline_cli.shared_options import AsJson, DatasetId, Quiet
+from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, EnvKwargs, Quiet, name_env
 
 Remote = Annotated[
     str | None,
@@ -35,6 +35,8 @@ def share(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the files that would be sent; send nothing.")
     ] = False,
+    env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,6 +49,7 @@ def share(
     from lunar_offline.datasets.hub.share import share_dataset
     from lunar_offline_cli.console import Bars
 
+    name_env(env, env_kwargs)
     with Bars(quiet=quiet or as_json) as bars:
         shared = share_dataset(
             dataset, remote=remote, remote_id=remote_id, dry_run=dry_run, observer=bars
@@ -75,6 +78,8 @@ def fetch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the files that would be fetched; fetch nothing.")
     ] = False,
+    env: EnvId = None,
+    env_kwargs: EnvKwargs = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -86,6 +91,7 @@ def fetch(
     from lunar_offline.datasets.hub.fetch import fetch_dataset
     from lunar_offline_cli.console import Bars
 
+    name_env(env, env_kwargs)
     with Bars(quiet=quiet or as_json) as bars:
         fetched = fetch_dataset(dataset, remote=remote, dry_run=dry_run, observer=bars)
     if as_json:

@@ -55,7 +55,7 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Continue this run directory; no other option but --tracker.",
+            help="Continue this run directory, which states every option but --tracker.",
             show_default="none",
             rich_help_panel=PANEL,
             autocompletion=completion.runs,

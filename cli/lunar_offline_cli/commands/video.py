@@ -8,7 +8,15 @@ import typer
 
 from lunar_offline_cli import completion
 from lunar_offline_cli.messages import print_line
-from lunar_offline_cli.shared_options import AsJson, Discrete, EnvId, EnvKwargs, Quiet
+from lunar_offline_cli.shared_options import (
+    AsJson,
+    Discrete,
+    EnvId,
+    EnvKwargs,
+    Quiet,
+    Trust,
+    name_env,
+)
 
 
 def video(
@@ -16,7 +24,8 @@ def video(
         str,
         typer.Argument(
             metavar="POLICY",
-            help="A run directory, a .safetensors policy, or expert-v1, expert, medium, random.",
+            help="A run directory, a policy file, module:function, or expert-v1, expert, medium, "
+            "random, controller.",
             show_default=False,
             autocompletion=completion.policies,
         ),
@@ -50,6 +59,7 @@ def video(
     discrete: Discrete = None,
     env: EnvId = None,
     env_kwargs: EnvKwargs = None,
+    trust: Trust = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,8 +69,6 @@ def video(
     and worst are those of the run's evaluation. Without one, 100 held-out episodes find them, which
     takes some seconds; the number of an episode needs none.
     """
-    from lunar_offline.envs.env_kwargs import parse_kwargs
-    from lunar_offline.envs.registry import find_env
     from lunar_offline.evaluation.video import CHOICES, SEARCHED, check_request, film, find_subject
     from lunar_offline.policies import SHIPPED
     from lunar_offline.policies.behavior import behavior_policy
@@ -70,13 +78,13 @@ def video(
     chosen = episode.split(",")
     check_request(chosen, kind)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # SDL would look for a display, and complain
-    settings = parse_kwargs(env_kwargs or "")
-    named = find_env(env, discrete=discrete, settings=settings) if env else None
-    subject = find_subject(policy, discrete=discrete, env=named).with_settings(settings)
+    named, settings = name_env(env, env_kwargs, discrete=discrete)
+    subject = find_subject(policy, discrete=discrete, env=named, trust=trust)
+    subject = subject.with_settings(settings)
     other = None
     if against is not None:
         same = subject.policy.env.discrete if against in SHIPPED else None
-        other = behavior_policy(against, discrete=same, stochastic=False, env=named)
+        other = behavior_policy(against, discrete=same, stochastic=False, env=named, trust=trust)
         other = other.with_settings(settings)
     with Bars(quiet=quiet or as_json) as bars:
         if not subject.returns and set(chosen) & set(CHOICES):
