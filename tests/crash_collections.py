@@ -13,8 +13,7 @@ from typing import Any
 
 from crash_commands import DATASETS, WHOLE, Command, interrupt, report
 
-from lunar_offline.datasets import dataset as reader
-from lunar_offline.datasets import publish
+from lunar_offline.datasets import make_cache, publish
 from lunar_offline.datasets.episode_file import EpisodeFile
 from lunar_offline.datasets.journal import Journal
 from lunar_offline.datasets.page import page as dataset_page
@@ -147,7 +146,7 @@ def kill_publications() -> None:
 PACK, SHOW = ("dataset", "pack"), ("dataset", "show", "--html", "page.html")
 EXPORTS: list[tuple[tuple[str, ...], Any, str]] = [
     (PACK, sandbox, "convert"),
-    (PACK, reader, "_put"),
+    (PACK, make_cache, "_put"),
     (PACK, reader, "sync_directory"),
     (SHOW, dataset_page, "write_atomic"),
     (SHOW, os, "fsync"),
