@@ -147,7 +147,7 @@ PACK, SHOW = ("dataset", "pack"), ("dataset", "show", "--html", "page.html")
 EXPORTS: list[tuple[tuple[str, ...], Any, str]] = [
     (PACK, sandbox, "convert"),
     (PACK, make_cache, "_put"),
-    (PACK, reader, "sync_directory"),
+    (PACK, make_cache, "sync_directory"),
     (SHOW, dataset_page, "write_atomic"),
     (SHOW, os, "fsync"),
     (SHOW, os, "replace"),
