@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from lunar_offline.collection.collect import collect_dataset, make_dataset
-from lunar_offline.collection.recipe import find_recipe
+from lunar_offline.collection.collect import collect_dataset
 from lunar_offline.datasets import listing
 from lunar_offline.datasets.dataset import Dataset, read_dataset
 from lunar_offline.datasets.folder import open_folder
@@ -98,13 +97,6 @@ def collect(
         observer=observer,
     )
     return read_dataset(made.dataset_id)
-
-
-def collect_recipe(name: str, *, workers: int = 1, observer: Observer | None = None) -> Dataset:
-    """Record the dataset of a recipe: the id of a shipped one, or the path of a `.toml` file."""
-    return read_dataset(
-        make_dataset(find_recipe(name), workers=workers, observer=observer).dataset_id
-    )
 
 
 def load_dataset(

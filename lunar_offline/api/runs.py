@@ -9,6 +9,7 @@ from typing import Literal, Unpack
 from lunar_offline.api.data import named_env
 from lunar_offline.api.train_options import TrainOptions
 from lunar_offline.datasets.dataset import Dataset
+from lunar_offline.datasets.folder import DatasetFolder
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.errors import UsageError
@@ -20,6 +21,7 @@ from lunar_offline.policies.policy import Policy
 from lunar_offline.progress import Observer
 from lunar_offline.storage.strict_toml import merge, read_toml
 from lunar_offline.studies.compare import Comparison, compare_runs
+from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.resolve_config import resolve_run
 from lunar_offline.training.run import Run
 from lunar_offline.training.run_options import as_table, default_run_path, implied
@@ -70,29 +72,37 @@ def train(
         RefusedError: `out` exists, or a dataset or the run to continue is damaged.
         DivergedError: the training diverged.
     """
-    given = dict(options)
-    trackers = None
-    if tracker is not None:
-        trackers = parse_trackers([tracker] if isinstance(tracker, str) else list(tracker))
+    names = [tracker] if isinstance(tracker, str) else tracker
+    trackers = None if names is None else parse_trackers(list(names))
     if resume is not None:
-        if given or dataset is not None or out is not None or config is not None:
+        if options or dataset is not None or out is not None or config is not None:
             raise UsageError("resume takes every option from the run; give only tracker with it")
         path = Path(resume)
         training = resume_run(path, observer, trackers=trackers)
     else:
-        if dataset is not None:
-            given["dataset"] = dataset.id if isinstance(dataset, Dataset) else dataset
-        file = config if isinstance(config, Mapping) else read_toml(Path(config)) if config else {}
-        discrete = options.get("discrete")
-        given.pop("discrete", None)
-        chosen = merge({"agent": implied(given)}, as_table(given))
-        resolved, folder = resolve_run(discrete=discrete, file=file, options=chosen)
+        resolved, folder = _resolved(dataset, config or {}, options)
         path = default_run_path(resolved) if out is None else Path(out)
         training = start(resolved, path, observer, folder=folder, trackers=trackers)
     for note in training.notes:
         log.warning(note)
     train_and_finish(training, observer, workers=workers)
     return Run(path)
+
+
+def _resolved(
+    dataset: str | Dataset | None,
+    config: str | os.PathLike[str] | Mapping[str, object],
+    options: TrainOptions,
+) -> tuple[TrainConfig, DatasetFolder | None]:
+    """Return the config of a new run, and its dataset; see `resolve_run`."""
+    given: dict[str, object] = {**options}
+    discrete = options.get("discrete")
+    given.pop("discrete", None)
+    if dataset is not None:
+        given["dataset"] = dataset.id if isinstance(dataset, Dataset) else dataset
+    file = config if isinstance(config, Mapping) else read_toml(Path(config))
+    chosen = merge({"agent": implied(given)}, as_table(given))
+    return resolve_run(discrete=discrete, file=file, options=chosen)
 
 
 def evaluate(
