@@ -103,7 +103,7 @@ class Transitions:
 
     @property
     def actions(self) -> Actions:
-        """int64 [N] (discrete) or float32 [N, A]."""
+        """int64 [N] (discrete), or float32 [N, A] in [-1, 1] whatever the env's own range is."""
         return self.records["actions"]
 
     @property

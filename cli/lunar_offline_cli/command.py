@@ -45,7 +45,7 @@ class Command(TyperCommand):
         for option in self.params:
             pair = (option.opts[0], *option.secondary_opts[:1])
             if len(pair) == 2 and all(word in args for word in pair):
-                raise UsageError(f"{pair[0]} and {pair[1]} exclude each other; give one of them")
+                raise UsageError(f"{pair[0]} and {pair[1]} cannot be combined; give one of them")
         ctx.allow_extra_args = True  # so that the error below names the right option
         left = super().parse_args(ctx, args)
         if left:

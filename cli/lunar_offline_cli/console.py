@@ -157,7 +157,8 @@ class Bars:
         if self._plain and not self._quiet and now - self._spoken > PLAIN_EVERY_S:
             self._spoken = now
             parts = (f"{self._name}: {phase.done:.0f}/{phase.total}", rate, shown)
-            print("  ".join(filter(None, (*parts, f"{clock} left"))), file=sys.stderr, flush=True)
+            ends = "" if phase.done >= phase.total else f"{clock} left"
+            print("  ".join(filter(None, (*parts, ends))), file=sys.stderr, flush=True)
 
 
 def _shown_rate(per_second: float) -> str:

@@ -45,7 +45,7 @@ Trackers = Annotated[
     typer.Option(
         "--tracker",
         help=f"Mirror of metrics.jsonl: {', '.join(CHOICES)}; several with commas, or repeated.",
-        show_default="tensorboard; with --resume, those of the run",
+        show_default="tensorboard, or those of a run that continues",
         rich_help_panel="The run",
         autocompletion=completion.trackers,
     ),

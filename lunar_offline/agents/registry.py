@@ -89,7 +89,10 @@ def find_algorithm(name: str) -> Algorithm:
     if found is None:
         names = algorithms()
         hint = did_you_mean(name, names)
-        raise UsageError(f"algorithm {name!r:.80} is not one of {', '.join(names)}{hint}")
+        raise UsageError(
+            f"algorithm {name!r:.80} is not one of {', '.join(names)}"
+            f"{hint or '; one of your own must be installed, or registered in Python'}"
+        )
     return found
 
 

@@ -16,6 +16,7 @@ from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.evaluate import evaluate_policy, write_evaluation
 from lunar_offline.evaluation.evaluation_file import Evaluations
 from lunar_offline.evaluation.summary import Evaluation
+from lunar_offline.options import did_you_mean, options_of
 from lunar_offline.policies.behavior import PolicySource, behavior_policy
 from lunar_offline.policies.policy import Policy
 from lunar_offline.progress import Observer
@@ -24,7 +25,7 @@ from lunar_offline.studies.compare import Comparison, compare_runs
 from lunar_offline.training.config import TrainConfig
 from lunar_offline.training.resolve_config import resolve_run
 from lunar_offline.training.run import Run
-from lunar_offline.training.run_options import as_table, default_run_path, implied
+from lunar_offline.training.run_options import agent_options, as_table, default_run_path, implied
 from lunar_offline.training.start_or_resume import resume as resume_run
 from lunar_offline.training.start_or_resume import start, train_and_finish
 from lunar_offline.training.trackers.registry import parse_trackers
@@ -98,6 +99,13 @@ def _resolved(
     given: dict[str, object] = {**options}
     discrete = options.get("discrete")
     given.pop("discrete", None)
+    known = {**options_of(TrainConfig), **agent_options(), "agent": None}
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"train has no option {name!r}{did_you_mean(name, known)}; "
+                "options of an algorithm can be given as agent={...}"
+            )
     if dataset is not None:
         given["dataset"] = dataset.id if isinstance(dataset, Dataset) else dataset
     file = config if isinstance(config, Mapping) else read_toml(Path(config))

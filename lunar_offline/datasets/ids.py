@@ -105,11 +105,9 @@ def existing_folder(dataset_id: str) -> Path:
         raise RefusedError(f"{path}: not a folder")
     name, _ = parse_id(dataset_id)
     versions = local_versions(name)
-    hint = (
-        "existing versions: " + ", ".join(f"{name}-v{version}" for version in versions)
-        if versions
-        else "make it with: lunar-offline collect "
-        + ("--recipe " if dataset_id in shipped_recipes() else "--dataset ")
-        + dataset_id
-    )
+    hint = "lunar-offline dataset list shows those that exist"
+    if versions:
+        hint = "existing versions: " + ", ".join(f"{name}-v{version}" for version in versions)
+    elif dataset_id in shipped_recipes():
+        hint = f"make it with: lunar-offline collect --recipe {dataset_id}"
     raise UsageError(f"no dataset {dataset_id} in {datasets_root()}; {hint}")

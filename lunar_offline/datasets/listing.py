@@ -1,7 +1,8 @@
 """List and show local datasets without running any code that they name."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lunar_offline.datasets.dataset import read_folder
@@ -9,7 +10,9 @@ from lunar_offline.datasets.folder import DatasetFolder, open_folder
 from lunar_offline.datasets.ids import local_ids
 from lunar_offline.datasets.metadata import stated_contents
 from lunar_offline.datasets.publish import METADATA_KEY
+from lunar_offline.envs.env_kwargs import PlainValue
 from lunar_offline.errors import RefusedError, UnregisteredEnvError, UsageError
+from lunar_offline.storage.strict_json import JSONValue
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class ListedDataset:
     Attributes:
         dataset_id: its Minari id.
         env: Gymnasium id of its env; empty if the metadata are damaged.
+        env_kwargs: settings of the env; empty if they are the defaults, or unknown.
         actions: `discrete` or `continuous`; empty if unknown.
         episodes: number of episodes; None if unknown.
         steps: number of env steps; None if unknown.
@@ -28,14 +32,15 @@ class ListedDataset:
 
     dataset_id: str
     env: str = ""
+    env_kwargs: Mapping[str, PlainValue] = field(default_factory=dict)
     actions: str = ""
     episodes: int | None = None
     steps: int | None = None
     refused: str = ""
 
-    def to_dict(self) -> dict[str, str | int]:
+    def to_dict(self) -> dict[str, JSONValue]:
         """Return the known values, as plain JSON."""
-        return {name: value for name, value in vars(self).items() if value not in ("", None)}
+        return {name: value for name, value in vars(self).items() if value not in ("", None, {})}
 
 
 def list_datasets() -> list[ListedDataset]:
@@ -55,7 +60,12 @@ def list_datasets() -> list[ListedDataset]:
         env = metadata.env
         found.append(
             ListedDataset(
-                dataset_id, env.env_id, env.action_kind, metadata.episodes, metadata.steps
+                dataset_id,
+                env.env_id,
+                env.settings,
+                env.action_kind,
+                metadata.episodes,
+                metadata.steps,
             )
         )
     return found

@@ -16,6 +16,7 @@ from lunar_offline.datasets.manifest import CARD, file_sha256, write_manifest
 from lunar_offline.envs.env_info import EnvInfo, ReferenceScores
 from lunar_offline.storage.atomic_write import sync_directory, sync_tree, write_atomic
 from lunar_offline.storage.datasets_root import FOLDER, datasets_root
+from lunar_offline.storage.package_data import shipped_recipes
 
 METADATA_KEY = "lunar_offline"
 
@@ -160,7 +161,8 @@ def _write(dataset_id: str, recorded: EpisodeFile, env: EnvInfo, info: DatasetIn
             env=env.spec(),
             eval_env=env.spec(),  # a string would drop the kwargs
             algorithm_name=info.algorithm_name,
-            author=metadata("lunar-offline")["Author"],
+            # nobody is named as the author of a user's own data
+            author=metadata("lunar-offline")["Author"] if dataset_id in shipped_recipes() else None,
             code_permalink=code_permalink(),
             ref_min_score=scores.random if scores else None,
             ref_max_score=scores.expert if scores else None,

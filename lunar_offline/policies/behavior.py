@@ -58,6 +58,13 @@ def policy_path(name: str) -> Path:
         if path.is_dir():
             ended = os.path.lexists(path / "last.safetensors")
             path = path / ("last.safetensors" if ended else "policy.safetensors")
+            if not os.path.lexists(path):
+                raise UsageError(
+                    f"{name} has no policy yet; a run goes on with: lunar-offline train --resume "
+                    f"{name}"
+                )
+    if path.suffix == ".py":
+        raise UsageError(f"{name[:80]} is code: name a function in it, as {path.stem}:function")
     if not os.path.lexists(path):
         raise UsageError(
             f"no policy {name[:80]!r}: give {', '.join(SHIPPED)}, a run directory, a .safetensors, "

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.errors import UsageError
 from lunar_offline.evaluation.evaluation_file import Evaluations, read_evaluation
 from lunar_offline.statistics import (
@@ -86,7 +87,12 @@ class Group:
         return bootstrap(probability_of_improvement, *samples)
 
     def episodes_to_level(self) -> float:
-        """Median of the online episodes until a validation mean reaches 200; inf if too few do."""
+        """Median of the online episodes until a validation mean reaches 200; inf if too few do.
+
+        It is NaN for an env that is solved at another return.
+        """
+        if any(run.config.get("env", DEFAULT_ENV) != DEFAULT_ENV for run in self.runs):
+            return math.nan
         curves = [
             [(r.episode, r.mean) for r in run.metrics if isinstance(r, ValidationRecord)]
             for run in self.runs
@@ -172,7 +178,7 @@ class Comparison:
         frames: mean env steps per episode.
         regret_to_bound: mean difference to a landing without fuel.
         episodes_to_200: Kaplan-Meier median of the online episodes until a validation mean reaches
-            200; None if too few runs reach it.
+            200; infinite if too few runs reach it, None for an env other than the lander.
         better: probability that a run of the group has a higher mean than a run of the first group,
             with its interval; None for the first group.
     """
@@ -190,9 +196,16 @@ class Comparison:
     better: Estimate | None
 
     def to_dict(self) -> dict[str, JSONValue]:
-        """Return plain JSON values; NaN is null."""
+        """Return plain JSON values; NaN and infinity are null."""
         better = _plain(self.better) if self.better else None
-        return {**vars(self), "iqm": _plain(self.iqm), "better": better}
+        reached = self.episodes_to_200
+        reached = None if reached is None or math.isinf(reached) else reached
+        return {
+            **vars(self),
+            "iqm": _plain(self.iqm),
+            "better": better,
+            "episodes_to_200": reached,
+        }
 
 
 def compare_runs(paths: Sequence[Path]) -> list[Comparison]:
@@ -216,7 +229,7 @@ def comparisons(groups: Sequence[Group]) -> list[Comparison]:
                 fuel=group.mean("fuel"),
                 frames=group.mean("frames"),
                 regret_to_bound=group.mean("regret_to_bound"),
-                episodes_to_200=reached if math.isfinite(reached) else None,
+                episodes_to_200=_known(reached),
                 better=None if group is groups[0] else group.better_than(groups[0]),
             )
         )
@@ -259,7 +272,7 @@ def cells(row: Comparison) -> list[str]:
         _shown(row.fuel, "{:.1f}"),
         _shown(row.frames, "{:.0f}"),
         _shown(row.regret_to_bound, "{:.1f}"),
-        "not reached" if reached is None else f"{reached:.0f}",
+        "not reached" if reached == math.inf else _shown(reached, "{:.0f}"),
         _with_interval(row.better, "{:.2f}") if row.better else "",
     ]
 

@@ -143,19 +143,19 @@ def _check_effect(options: Mapping[str, Any], given: Mapping[str, Any], algorith
             shown = _shown(name, about)
             if about.only == "online" and rho == 1.0:
                 raise UsageError(
-                    f"{shown} and --rho 1 exclude each other: such a run makes no env; --updates "
+                    f"{shown} and --rho 1 cannot be combined: such a run makes no env; --updates "
                     "sets its number of updates"
                 )
             if about.only == "offline" and rho != 1.0:
                 raise UsageError(
-                    f"{shown} and --rho {rho} exclude each other: updates follow env steps; "
+                    f"{shown} and --rho {rho} cannot be combined: updates follow env steps; "
                     "--pretrain-updates sets the number of updates before them"
                 )
             if about.void_if and others.get(about.void_if[0]) == about.void_if[1]:
                 other, value = about.void_if
                 raise UsageError(
-                    f"{shown} and {_shown(other, options_of(cls)[other][2])} {value} exclude each "
-                    "other: the option then has no effect"
+                    f"{shown} and {_shown(other, options_of(cls)[other][2])} {value} cannot "
+                    "be combined: the option then has no effect"
                 )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lunar_offline.datasets.dataset import Dataset, read_folder
 from lunar_offline.datasets.folder import DatasetFolder, open_folder
+from lunar_offline.envs.env_kwargs import format_kwargs
 from lunar_offline.errors import RefusedError
 from lunar_offline.evaluation.evaluate import evaluate_policies, write_evaluation
 from lunar_offline.evaluation.evaluation_file import Evaluations
@@ -52,8 +53,9 @@ def start(
     training = Training(config, RunFolder(out, trackers), transitions, observer)
     if dataset is not None and dataset.env != training.env:
         training.notes.append(
-            f"the env kwargs of the dataset are {dict(dataset.env.settings)}, those of the run "
-            f"{dict(training.env.settings)}"
+            "the dataset and the run have different settings of the env: "
+            f"{format_kwargs(dataset.env.settings) or 'the defaults'}, and "
+            f"{format_kwargs(training.env.settings) or 'the defaults'}"
         )
     made_with = {"dataset": _identity(dataset), "precision": training.precision}
     RunFolder.create(out, config, provenance() | made_with)

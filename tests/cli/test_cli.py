@@ -124,7 +124,7 @@ def test_python_m_works() -> None:
             "not one of tensorboard, wandb, trackio, mlflow, none",
         ),
         (["train", "--resume", "x", "--tracker", "wandv"], 2, "not one of tensorboard"),
-        (["sweep", "--tracker", "none,wandb"], 2, "--tracker none excludes every other"),
+        (["sweep", "--tracker", "none,wandb"], 2, "--tracker none cannot be combined"),
         (["collect", "--dataset", "lunar-random-v0"], 3, "next free version is lunar-random-v1"),
         (["collect", "--dataset", "x-v0", "--episodes", "0"], 2, "at least one"),
         (["collect", "--dataset", "x-v0", "--policy", "pro"], 2, "no policy 'pro'"),

@@ -70,9 +70,9 @@ def test_help_names_values_and_defaults(run: Run) -> None:
         (["dataset", "shw"], "did you mean 'show'?"),
         (["Train"], "did you mean 'train'?"),
         (["collect", "--continuous", "--discrete"], "--discrete and --continuous exclude"),
-        (["evaluate", "random", "--discrete", "--continuous"], "exclude each other"),
-        (["sweep", "--discrete", "--continuous"], "exclude each other"),
-        (["video", "random", "--discrete", "--continuous"], "exclude each other"),
+        (["evaluate", "random", "--discrete", "--continuous"], "cannot be combined"),
+        (["sweep", "--discrete", "--continuous"], "cannot be combined"),
+        (["video", "random", "--discrete", "--continuous"], "cannot be combined"),
     ],
 )
 def test_a_hint_names_what_is_meant(run: Run, arguments: list[str], reason: str) -> None:

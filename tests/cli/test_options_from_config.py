@@ -297,7 +297,7 @@ def test_a_named_option_and_set_are_the_same(
         (["--set", "agent.hidden=8"], 2, "hidden is not a list of integers: 8"),
         (["--set", "agent=3"], 2, "agent is not a table"),
         (["--set", "=3"], 2, "unknown key ''"),
-        (["--updates", "3"], 2, "--updates and --rho 0.6 exclude each other"),
+        (["--updates", "3"], 2, "--updates and --rho 0.6 cannot be combined"),
         (["--rho", "1", "--online-episodes", "3"], 2, "--online-episodes and --rho 1 exclude"),
         (["--penalised-rows", "all"], 2, "No such option"),
     ],

@@ -194,7 +194,7 @@ def test_a_sweep_finishes_what_it_can_and_continues_where_it_stopped(random_data
     assert min(means) <= table[0].iqm.low <= table[0].iqm.high <= max(means)
     assert table[0].better is None
     assert table[1].better.value in (0.0, 0.25, 0.5, 0.75, 1.0)  # a tie counts as half
-    assert table[0].episodes_to_200 is None  # two episodes of learning from random data
+    assert table[0].episodes_to_200 == float("inf")  # two episodes of learning from random data
 
     with pytest.raises(RefusedError, match="another config"):
         plan(Path("s"), axes, 1, file=SMALL | {"batch_size": 64})

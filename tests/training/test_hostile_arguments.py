@@ -21,7 +21,7 @@ ARGUMENTS: list[Any] = [  # the arguments, the exit code, and what the line must
     (["train", "--rho", "0", "--out", "x" * 300], 2, "File name too long"),
     (["train", "--rho", "0", "--out", "/proc/run"], 2, "/proc/run: "),
     (["train", "--rho", "0", "--out", "link"], 3, "already exists"),
-    (["train", "--rho", "0", "--updates", "9"], 2, "--updates and --rho 0.0 exclude each other"),
+    (["train", "--rho", "0", "--updates", "9"], 2, "--updates and --rho 0.0 cannot be combined"),
     (["train", "--rho", "1", "--online-episodes", "9"], 2, "--online-episodes and --rho 1 exclude"),
     (["train", "--rho", "1", "--stop-return", "9"], 2, "--stop-return and --rho 1 exclude"),
     (
@@ -32,7 +32,7 @@ ARGUMENTS: list[Any] = [  # the arguments, the exit code, and what the line must
     (
         ["train", "--penalty", "none", "--penalty-weight", "1"],
         2,
-        "--penalty-weight and --penalty none exclude each other",
+        "--penalty-weight and --penalty none cannot be combined",
     ),
     (["evaluate", ""], 2, "policy.safetensors: no such policy file"),
     (["evaluate", "my.toml", "--episodes", "1"], 3, "not a safetensors file"),

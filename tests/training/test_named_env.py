@@ -107,8 +107,8 @@ def test_settings_of_the_env_are_those_of_the_dataset_unless_the_user_gives_othe
 
     training = start(config, Path("run"))
     assert training.notes == [
-        "the env kwargs of the dataset are {'enable_wind': True, 'gravity': -8.0}, those of the "
-        "run {'gravity': -8.0}"
+        "the dataset and the run have different settings of the env: "
+        "enable_wind=true,gravity=-8.0, and gravity=-8.0"
     ]
     training.train()
     assert RunFolder.open(Path("run")).config() == config

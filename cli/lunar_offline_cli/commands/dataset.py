@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from lunar_offline_cli.command import Command, Group
 from lunar_offline_cli.messages import printable
 from lunar_offline_cli.shared_options import AsJson, DatasetId, EnvId, EnvKwargs, Quiet
 from lunar_offline_cli.tables import aligned, pairs
+
+if TYPE_CHECKING:
+    from lunar_offline.datasets.listing import ListedDataset
 
 TEXTS = ("algorithm", "description", "sha256")
 
@@ -49,7 +52,7 @@ def list_(as_json: AsJson = False) -> None:
         typer.echo("no datasets yet; make one with: lunar-offline collect")
         return
     lines = [
-        (row.dataset_id, row.env, row.actions, f"{row.episodes:,}", f"{row.steps:,}")
+        (row.dataset_id, _env_shown(row), row.actions, f"{row.episodes:,}", f"{row.steps:,}")
         for row in rows
         if row.episodes is not None and row.steps is not None
     ]
@@ -58,6 +61,10 @@ def list_(as_json: AsJson = False) -> None:
     for row in rows:
         if row.refused:
             typer.echo(printable(f"{row.dataset_id}: refused: {row.refused}"))
+
+
+def _env_shown(row: "ListedDataset") -> str:
+    return " ".join([row.env, *(f"{name}={value}" for name, value in row.env_kwargs.items())])
 
 
 @app.command(cls=Command)

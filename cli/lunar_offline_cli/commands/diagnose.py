@@ -38,5 +38,6 @@ def diagnose(
             f"gap {found['gap']:+.1f} [{found['gap_low']:+.1f}, {found['gap_high']:+.1f}]"
         )
     typer.echo(
-        f"values are discounted, with the algorithm's entropy bonus; wrote {run / 'diagnosis.json'}"
+        "values are discounted, and include the entropy bonus if the algorithm has one; wrote "
+        f"{run / 'diagnosis.json'}"
     )

@@ -68,10 +68,12 @@ def evaluate(
         check_folder(out)
     with Bars(quiet=quiet or as_json) as bars:
         if folder.is_dir():
-            out = out or folder
-            policies = RunFolder(folder).policies(env=named, stochastic=stochastic)
-            check_policy_space(policies.best, run, discrete)
-            policies = policies.with_settings(settings)
+            own = RunFolder(folder).policies(env=named, stochastic=stochastic)
+            check_policy_space(own.best, run, discrete)
+            policies = own.with_settings(settings)
+            # a run keeps the evaluation in its own env, with deterministic actions
+            usual = policies.best.env == own.best.env and not stochastic
+            out = folder if out is None and usual else out
             policy = policies.best
             found = evaluate_policies(policies, episodes, workers=workers, observer=bars)
         else:
@@ -89,7 +91,11 @@ def evaluate(
     typer.echo(describe(found))
     if out is not None:
         typer.echo(f"in {out}: evaluation.json, evaluation.png")
-    typer.echo(f"next: lunar-offline video {shlex.quote(run)}")
+    elif folder.is_dir():
+        typer.echo("not stored: the run keeps its own evaluation; --out FOLDER stores this one")
+    words = ["lunar-offline", "video", run, *(["--env", env] if env else [])]
+    words += ["--env-kwargs", env_kwargs] if env_kwargs else []
+    typer.echo(f"next: {shlex.join(words)}{' --trust' if trust else ''}")
 
 
 def describe(evaluations: "Evaluations") -> str:

@@ -40,7 +40,7 @@ class CQLQRConfig(ConservativeConfig):
     def check_discrete(self, *, discrete: bool) -> None:
         """Raise UsageError for continuous actions."""
         if not discrete:
-            raise UsageError("algorithm cql-qr has a value per action: it needs discrete actions")
+            raise UsageError("algorithm cql-qr needs discrete actions")
 
 
 class CQLQR(ValueLearner[CQLQRConfig]):

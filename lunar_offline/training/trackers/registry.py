@@ -34,7 +34,7 @@ def parse_trackers(values: Iterable[str]) -> tuple[str, ...]:
         if name not in CHOICES:
             raise UsageError(f"--tracker {name!r:.40} is not one of {', '.join(CHOICES)}")
     if NONE in names and set(names) != {NONE}:
-        raise UsageError("--tracker none excludes every other tracker")
+        raise UsageError("--tracker none cannot be combined with another tracker")
     return tuple(dict.fromkeys(name for name in names if name != NONE))
 
 

@@ -108,7 +108,7 @@ def test_the_penalty_sees_its_rows_alone_and_has_its_own_weight_online() -> None
 def test_quantile_critics_refuse_what_they_cannot_do() -> None:
     discrete, continuous = RunKind(discrete=True, rho=0.5), RunKind(discrete=False, rho=0.5)
     SMALL.check(discrete)
-    with pytest.raises(UsageError, match="has a value per action: it needs discrete actions"):
+    with pytest.raises(UsageError, match="algorithm cql-qr needs discrete actions"):
         SMALL.check(continuous)
     for penalty in ("cql-rho", "eq1"):
         with pytest.raises(UsageError, match=f"has no policy, which {penalty} needs"):

@@ -28,7 +28,7 @@ def test_trackers_are_repeated_or_listed(values: list[str], names: tuple[str, ..
         ("wandv", "--tracker 'wandv' is not one of tensorboard, wandb, trackio, mlflow, none"),
         ("", "--tracker '' is not one of"),
         ("wandb,", "--tracker '' is not one of"),
-        ("none,wandb", "--tracker none excludes every other tracker"),
+        ("none,wandb", "--tracker none cannot be combined"),
     ],
 )
 def test_a_wrong_name_is_refused(value: str, reason: str) -> None:
