@@ -91,7 +91,7 @@ def find_algorithm(name: str) -> Algorithm:
         hint = did_you_mean(name, names)
         raise UsageError(
             f"algorithm {name!r:.80} is not one of {', '.join(names)}"
-            f"{hint or '; one of your own must be installed, or registered in Python'}"
+            f"{hint or '; install or register one of your own'}"
         )
     return found
 

@@ -105,7 +105,7 @@ def existing_folder(dataset_id: str) -> Path:
         raise RefusedError(f"{path}: not a folder")
     name, _ = parse_id(dataset_id)
     versions = local_versions(name)
-    hint = "lunar-offline dataset list shows those that exist"
+    hint = "to see those that exist: lunar-offline dataset list"
     if versions:
         hint = "existing versions: " + ", ".join(f"{name}-v{version}" for version in versions)
     elif dataset_id in shipped_recipes():

@@ -58,7 +58,7 @@ def policy_path(name: str) -> Path:
         if path.is_dir():
             ended = os.path.lexists(path / "last.safetensors")
             path = path / ("last.safetensors" if ended else "policy.safetensors")
-            if not os.path.lexists(path):
+            if name and not os.path.lexists(path):
                 raise UsageError(
                     f"{name} has no policy yet; a run goes on with: lunar-offline train --resume "
                     f"{name}"

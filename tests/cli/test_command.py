@@ -69,7 +69,7 @@ def test_help_names_values_and_defaults(run: Run) -> None:
         (["dataset", "show", "--dataset", "x-v0"], "give the dataset as an argument"),
         (["dataset", "shw"], "did you mean 'show'?"),
         (["Train"], "did you mean 'train'?"),
-        (["collect", "--continuous", "--discrete"], "--discrete and --continuous exclude"),
+        (["collect", "--continuous", "--discrete"], "--discrete and --continuous cannot be"),
         (["evaluate", "random", "--discrete", "--continuous"], "cannot be combined"),
         (["sweep", "--discrete", "--continuous"], "cannot be combined"),
         (["video", "random", "--discrete", "--continuous"], "cannot be combined"),

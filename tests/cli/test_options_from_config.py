@@ -298,7 +298,7 @@ def test_a_named_option_and_set_are_the_same(
         (["--set", "agent=3"], 2, "agent is not a table"),
         (["--set", "=3"], 2, "unknown key ''"),
         (["--updates", "3"], 2, "--updates and --rho 0.6 cannot be combined"),
-        (["--rho", "1", "--online-episodes", "3"], 2, "--online-episodes and --rho 1 exclude"),
+        (["--rho", "1", "--online-episodes", "3"], 2, "--online-episodes and --rho 1 cannot be"),
         (["--penalised-rows", "all"], 2, "No such option"),
     ],
 )

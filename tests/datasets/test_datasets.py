@@ -116,12 +116,16 @@ def test_a_malformed_id(dataset_id: str, reason: str) -> None:
 
 
 def test_an_unknown_id_lists_what_exists(random_episodes) -> None:
-    with pytest.raises(UsageError, match="make it with: lunar-offline collect --dataset x-v1"):
+    with pytest.raises(UsageError, match="to see those that exist: lunar-offline dataset list"):
         existing_folder("x-v1")
     publish("x-v0", EpisodeFile(random_episodes[True]), find_env(discrete=True), INFO)
     with pytest.raises(UsageError, match="existing versions: x-v0"):
         existing_folder("x-v1")
     check_free("x-v1")
+    with pytest.raises(
+        UsageError, match="make it with: lunar-offline collect --recipe lunar-sac-v1"
+    ):
+        existing_folder("lunar-sac-v1")
 
 
 @pytest.fixture

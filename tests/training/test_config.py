@@ -118,12 +118,15 @@ def test_the_hyperparameters_are_those_of_the_algorithm() -> None:
     ("values", "reason"),
     [
         ({"algorithm": "bc", "rho": 0.0, "dataset": "", "pretrain_updates": 0}, "above 0"),
-        ({"algorithm": "cql-qr", "discrete": False}, "it needs discrete actions"),
+        ({"algorithm": "cql-qr", "discrete": False}, "needs discrete actions"),
         ({"algorithm": "cql-qr", "agent": {"layer_norm": True}}, "unknown key 'layer_norm'"),
         ({"algorithm": "cql-qr", "agent": {"penalty": "eq1"}}, "no policy, which eq1 needs"),
         ({"rho_mode": "buffer", "agent": {"calibrated": True}}, "needs rho_mode batch"),
-        ({"discrete": False, "agent": {"forward_kl": True}}, "it needs discrete actions"),
-        ({"discrete": False, "agent": {"online_forward_kl": True}}, "it needs discrete actions"),
+        ({"discrete": False, "agent": {"forward_kl": True}}, "needs discrete actions"),
+        (
+            {"discrete": False, "agent": {"online_forward_kl": True}},
+            "needs discrete actions",
+        ),
         (
             {"agent": {"n_critics": 2, "target_subset": 3}},
             "agent.target_subset 3 is above agent.n_critics",

@@ -22,8 +22,12 @@ ARGUMENTS: list[Any] = [  # the arguments, the exit code, and what the line must
     (["train", "--rho", "0", "--out", "/proc/run"], 2, "/proc/run: "),
     (["train", "--rho", "0", "--out", "link"], 3, "already exists"),
     (["train", "--rho", "0", "--updates", "9"], 2, "--updates and --rho 0.0 cannot be combined"),
-    (["train", "--rho", "1", "--online-episodes", "9"], 2, "--online-episodes and --rho 1 exclude"),
-    (["train", "--rho", "1", "--stop-return", "9"], 2, "--stop-return and --rho 1 exclude"),
+    (
+        ["train", "--rho", "1", "--online-episodes", "9"],
+        2,
+        "--online-episodes and --rho 1 cannot be",
+    ),
+    (["train", "--rho", "1", "--stop-return", "9"], 2, "--stop-return and --rho 1 cannot be"),
     (
         ["train", "--algorithm", "bc", "--penalty-weight", "1"],
         2,

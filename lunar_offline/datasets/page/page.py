@@ -5,12 +5,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
+
 from lunar_offline import html_parts, svg
 from lunar_offline.datasets.dataset import Dataset, read_folder
 from lunar_offline.datasets.episode_statistics import EpisodeStatistics
 from lunar_offline.datasets.folder import DatasetFolder
 from lunar_offline.datasets.page import sections as sections
 from lunar_offline.datasets.publish import METADATA_KEY
+from lunar_offline.envs.action_range import is_unit
+from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.errors import UsageError
 from lunar_offline.storage.atomic_write import write_atomic
 from lunar_offline.storage.plain_text import without_links
@@ -105,6 +109,13 @@ def _text(value: Any) -> str:
     return escape(printable) + (" \u2026" if len(text) > MOST_TEXT else "")
 
 
+def _range(env: EnvInfo) -> str:
+    """Return the range of the drawn actions, which is that of learners."""
+    space = env.action_space
+    own = isinstance(space, spaces.Box) and is_unit(space)
+    return "\u22121 to 1" if own else "scaled to \u22121 to 1"
+
+
 def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
     metadata, env = dataset.metadata, dataset.env
     licence = (dataset.folder.manifest or {}).get("licence")
@@ -112,7 +123,7 @@ def _header(dataset: Dataset, measured: EpisodeStatistics) -> str:
     ended = measured.outcomes[first]
     share = svg.number(100 * ended / measured.episodes, 1)
     names = sections.action_names(env)
-    space = f"{len(names)} discrete" if env.discrete else f"{len(names)} continuous, \u22121 to 1"
+    space = f"{len(names)} discrete" if env.discrete else f"{len(names)} continuous, {_range(env)}"
     tiles = (
         ("Episodes", svg.number(measured.episodes), f"{svg.number(measured.steps)} steps"),
         (

@@ -197,7 +197,7 @@ def test_the_page_of_another_env(foreign: Dataset) -> None:
         counts = np.bincount(foreign.transitions.actions, minlength=2)
         assert [int(rows[name][0]) for name in env.action_names] == counts.tolist()
     else:
-        assert "1 continuous, \u22121 to 1: torque" in html
+        assert "1 continuous, scaled to \u22121 to 1: torque" in html
         drawn = html.partition('<figure id="action-0">')[2].partition("</figure>")[0]
         bars = [int(count) for count in re.findall(r": (\d+) steps</title>", drawn)]
         assert sum(bars) == measured.steps
