@@ -7,14 +7,14 @@ points takes some 50 ms, and their code usually imports torch.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 from lunar_offline.agents.check_algorithm import check_algorithm
 from lunar_offline.agents.learner import Algorithm
-from lunar_offline.errors import LunarOfflineWarning, UsageError
+from lunar_offline.entry_points import distribution, entry_points_of, loaded, skip
+from lunar_offline.errors import UsageError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,9 +24,7 @@ GROUP = "lunar_offline.algorithms"
 
 @cache
 def _entry_points() -> tuple[EntryPoint, ...]:
-    from importlib.metadata import entry_points  # a slow import
-
-    return tuple(entry_points(group=GROUP))
+    return entry_points_of(GROUP)
 
 
 def names() -> list[str]:
@@ -64,21 +62,11 @@ def _loaded(entry: EntryPoint) -> tuple[object] | None:
     """Return what an entry point refers to; None, after a warning, if it cannot be loaded."""
     others = [e for e in _entry_points() if e.name == entry.name and e is not entry]
     if others:
-        _skip(entry, f"{_distribution(others[0])} has one with this name too")
+        _skip(entry, f"{distribution(others[0])} has one with this name too")
         return None
-    try:
-        return (entry.load(),)
-    except Exception as error:  # code of others may raise anything
-        reason = str(error).split("\n", 1)[0]
-        _skip(entry, f"{type(error).__name__}: {reason:.200}")
-        return None
+    return loaded("algorithm", entry)
 
 
 @cache  # once for each reason
 def _skip(entry: EntryPoint, reason: str) -> None:
-    message = f"algorithm {entry.name!r} of {_distribution(entry)} is skipped: {reason}"
-    warnings.warn(message, LunarOfflineWarning, stacklevel=2)
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist else "an unknown distribution"
+    skip("algorithm", entry, reason)

@@ -4,23 +4,21 @@ An env is made from these records only, never from the content of a file.
 """
 
 import pkgutil
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import spaces
 
 from lunar_offline import envs
+from lunar_offline.entry_points import entry_points_of, loaded, skip
 from lunar_offline.envs import DEFAULT_ENV
 from lunar_offline.envs.env_info import EnvInfo
 from lunar_offline.envs.env_kwargs import checked_kwargs
 from lunar_offline.envs.named_envs import named_settings, remember
 from lunar_offline.errors import (
-    LunarOfflineWarning,
     RefusedError,
     UnregisteredEnvError,
     UsageError,
@@ -38,23 +36,13 @@ def _installed_envs() -> tuple[EnvInfo, ...]:
     for module in pkgutil.iter_modules(envs.__path__):
         if f"{envs.__name__}.{module.name}" != __name__:
             found += getattr(import_module(f"{envs.__name__}.{module.name}"), "ENVS", ())
-    for point in entry_points(group=ENTRY_POINTS):
-        try:
-            record = point.load()
-        except Exception as error:  # code of others may raise anything
-            _skip(point, f"{type(error).__name__}: {_first_line(error):.200}")
-            continue
-        if isinstance(record, EnvInfo):
-            found.append(record)
-        else:
-            _skip(point, f"it is a {type(record).__name__}, not an EnvInfo")
+    for entry in entry_points_of(ENTRY_POINTS):
+        for record in loaded("env", entry) or ():
+            if isinstance(record, EnvInfo):
+                found.append(record)
+            else:
+                skip("env", entry, f"it is a {type(record).__name__}, not an EnvInfo")
     return tuple(found)
-
-
-def _skip(point: EntryPoint, reason: str) -> None:
-    owner = point.dist.name if point.dist else "an unknown distribution"
-    message = f"env {point.name!r} of {owner} is skipped: {reason}"
-    warnings.warn(message, LunarOfflineWarning, stacklevel=2)
 
 
 def registered_envs() -> tuple[EnvInfo, ...]:

@@ -1,4 +1,4 @@
-"""The interfaces of trackers, and what an adapter is told about a run."""
+"""The interfaces of trackers, and what an adapter receives about a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ def parse_trackers(values: Iterable[str]) -> tuple[str, ...]:
     """Return the trackers that the user named, each once.
 
     Args:
-        values: names, or lists of names that are separated by commas; `none` stands alone.
+        values: names, or lists of names that are separated by commas; `none` cannot be combined.
 
     Raises:
         UsageError: a name is unknown, or `none` is not alone.
