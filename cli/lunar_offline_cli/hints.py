@@ -40,7 +40,7 @@ def _options_for(value: str) -> Iterator[tuple[str, str]]:
     for name, (_, _, about) in {**run_options(), **agent_options()}.items():
         if lower in about.choices:
             yield flag(name), lower
-    if lower in _algorithms():
+    if lower in _algorithm_names():
         yield "--algorithm", lower
     if lower in SHIPPED:
         yield "--policy", lower
@@ -58,10 +58,10 @@ def _options_for(value: str) -> Iterator[tuple[str, str]]:
         yield "--dataset", value
 
 
-def _algorithms() -> Collection[str]:
-    from lunar_offline.agents.registry import algorithms
+def _algorithm_names() -> Collection[str]:
+    from lunar_offline.agents.registry import algorithm_names  # which imports no installed code
 
-    return algorithms()
+    return algorithm_names()
 
 
 def unknown_option(name: str, command: Any) -> str:

@@ -15,7 +15,7 @@ def stats(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run directories, or sweeps.",
             autocompletion=completion.comparable,
             show_default=False,
